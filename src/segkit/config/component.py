@@ -1,0 +1,93 @@
+"""How a knob is declared: frozen pydantic dataclasses, found again by group and type name."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticCustomError, core_schema
+
+from segkit.config.spelling import hint
+
+C = TypeVar("C", bound=type)
+
+CONFIGS: dict[str, dict[str, type]] = {}
+"""Group -> type name -> dataclass: every component that a configuration can name."""
+
+_CONFIG = ConfigDict(extra="forbid", defer_build=True)  # deferred: building 100 schemas costs half of the start-up
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, dataclasses.field))
+def component(cls: C) -> C:
+    """Declares a config dataclass: frozen, keyword only, unknown keys refused.
+
+    A class with ``type: Literal["Name"] = "Name"`` below a base that states its ``group`` becomes an option of that
+    group. The strings under the fields are their help (see :mod:`segkit.config.docs`).
+    """
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
+    group = getattr(cls, "group", None)
+    if group and "type" in cls.__dict__.get("__annotations__", {}):
+        CONFIGS.setdefault(group, {})[type_name(made)] = made
+    return made
+
+
+def type_name(cls: type) -> str:
+    """The type name of a component's dataclass, as in ``type: PSPNet``."""
+    return str(cls.__dataclass_fields__["type"].default)  # type: ignore[attr-defined]
+
+
+class Choice:
+    """Annotation of a field that holds one component of a group, told apart by ``type``.
+
+    The group is looked up when a value is validated, so components that a plugin registers later are options too.
+    """
+
+    def __init__(self, group: str, *, named: bool = False) -> None:
+        self.group = group
+        self.named = named
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def validate(self, value: Any) -> Any:
+        """Builds the component that ``value`` describes; one already built is kept."""
+        options = CONFIGS[self.group]
+        if type(value) in options.values():
+            return value
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("component", "{text}", {"text": f"must be a mapping with `type` (got {value!r})"})
+        if self.named and "type" not in value:
+            return TypeAdapter(dict[str, Annotated[Any, Choice(self.group)]]).validate_python(dict(value))
+        return self._build(value, options)
+
+    def _build(self, value: Mapping[str, Any], options: Mapping[str, type]) -> Any:
+        name = value.get("type")
+        if name is None:
+            raise PydanticCustomError("component", "{text}", {"text": f"`type` is missing; one of {', '.join(options)}"})
+        if name not in options:
+            text = f"no {self.group} is called {name!r}{hint(name, options)}; one of {', '.join(sorted(options))}"
+            raise PydanticCustomError("component", "{text}", {"text": text})
+        # From JSON: there, strict still takes lists for tuples and strings for paths, but no "512" for 512.
+        return adapter(options[name]).validate_json(json.dumps(to_plain(value)), strict=True)
+
+
+@cache
+def adapter(cls: type) -> TypeAdapter[Any]:
+    """The validator of a dataclass."""
+    return TypeAdapter(cls)
+
+
+def to_plain(value: Any) -> Any:
+    """A config as plain dicts, lists, strings and numbers, ready for YAML and checkpoints."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

@@ -1,0 +1,315 @@
+"""Optimisers, schedules, loaders, precision, averaging, the trainer and its logs."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from segkit.config.component import Choice, component
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Share, Share]
+
+
+@component
+class ParamsRuleConfig:
+    """What is different for the parameters whose name contains a pattern."""
+
+    lr_multiplier: NonNegativeFloat = 1.0
+    """Factor of the learning rate."""
+    wd_multiplier: NonNegativeFloat = 1.0
+    """Factor of the weight decay."""
+
+
+@component
+class OptimizerConfig:
+    """Updates the weights; the fields are those of the class of the same name in torch.optim."""
+
+    group: ClassVar[str] = "scheduler/optimizer"
+
+    lr: PositiveFloat = 0.01
+    """Base learning rate."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Weight decay."""
+    params_rules: dict[str, ParamsRuleConfig] = Field(default_factory=dict)
+    """Part of a parameter's name -> its rule; the longest part that matches wins. ``norm`` also stands for the
+    parameters of every normalisation layer and ``bias`` for every bias, whatever their names."""
+
+
+@component
+class SGDConfig(OptimizerConfig):
+    """Stochastic gradient descent with momentum."""
+
+    type: Literal["SGD"] = "SGD"
+    momentum: Share = 0.9
+    """Share of the last step kept."""
+    nesterov: bool = False
+    """Nesterov's form."""
+
+
+@component
+class AdamConfig(OptimizerConfig):
+    """Adam (Kingma and Ba, 2015, arXiv:1412.6980)."""
+
+    type: Literal["Adam"] = "Adam"
+    lr: PositiveFloat = 1e-3
+    """Base learning rate."""
+    betas: Betas = (0.9, 0.999)
+    """Decay of the two running means."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
+
+
+@component
+class AdamWConfig(OptimizerConfig):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101)."""
+
+    type: Literal["AdamW"] = "AdamW"
+    lr: PositiveFloat = 1e-3
+    """Base learning rate."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Weight decay."""
+    betas: Betas = (0.9, 0.999)
+    """Decay of the two running means."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
+
+
+@component
+class NAdamConfig(OptimizerConfig):
+    """Adam with Nesterov's momentum."""
+
+    type: Literal["NAdam"] = "NAdam"
+    lr: PositiveFloat = 2e-3
+    """Base learning rate."""
+    betas: Betas = (0.9, 0.999)
+    """Decay of the two running means."""
+
+
+@component
+class RAdamConfig(OptimizerConfig):
+    """Rectified Adam (Liu et al., 2020, arXiv:1908.03265)."""
+
+    type: Literal["RAdam"] = "RAdam"
+    lr: PositiveFloat = 1e-3
+    """Base learning rate."""
+    betas: Betas = (0.9, 0.999)
+    """Decay of the two running means."""
+
+
+@component
+class AdamaxConfig(OptimizerConfig):
+    """Adam with the infinity norm."""
+
+    type: Literal["Adamax"] = "Adamax"
+    lr: PositiveFloat = 2e-3
+    """Base learning rate."""
+    betas: Betas = (0.9, 0.999)
+    """Decay of the two running means."""
+
+
+@component
+class AdadeltaConfig(OptimizerConfig):
+    """Adadelta (Zeiler, 2012, arXiv:1212.5701)."""
+
+    type: Literal["Adadelta"] = "Adadelta"
+    lr: PositiveFloat = 1.0
+    """Base learning rate."""
+    rho: Share = 0.9
+    """Decay of the running mean."""
+
+
+@component
+class AdagradConfig(OptimizerConfig):
+    """Adagrad (Duchi et al., 2011)."""
+
+    type: Literal["Adagrad"] = "Adagrad"
+    lr_decay: NonNegativeFloat = 0.0
+    """Decay of the learning rate."""
+
+
+@component
+class ASGDConfig(OptimizerConfig):
+    """Averaged stochastic gradient descent."""
+
+    type: Literal["ASGD"] = "ASGD"
+
+
+@component
+class RMSpropConfig(OptimizerConfig):
+    """RMSprop."""
+
+    type: Literal["RMSprop"] = "RMSprop"
+    alpha: Share = 0.99
+    """Decay of the running mean."""
+    momentum: Share = 0.0
+    """Share of the last step kept."""
+
+
+@component
+class RpropConfig(OptimizerConfig):
+    """Resilient propagation."""
+
+    type: Literal["Rprop"] = "Rprop"
+
+
+Optimizer = Annotated[OptimizerConfig, Choice("scheduler/optimizer")]
+
+
+@component
+class WarmupConfig:
+    """A gentler start."""
+
+    type: Literal["constant", "linear", "exp"] = "linear"
+    """How the factor on the learning rate rises from ``ratio`` to 1."""
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """First factor."""
+    length: NonNegativeInt = 0
+    """Steps that it takes, or epochs where ``by_epoch``; 0 is no warm-up."""
+    by_epoch: bool = False
+    """Count epochs instead of steps."""
+
+
+@component
+class SchedulerConfig:
+    """How long to train, and the learning rate along the way."""
+
+    group: ClassVar[str] = "scheduler"
+
+    max_epochs: PositiveInt = 130
+    """Passes over the training split."""
+    max_steps: PositiveInt | None = None
+    """Stop after so many optimiser steps instead; the schedule is then laid over them."""
+    min_lr: NonNegativeFloat | None = None
+    """Lowest learning rate; null is 1/100 of the base rate."""
+    by_epoch: bool = False
+    """Change the rate once an epoch instead of at each step."""
+    warmup: WarmupConfig = WarmupConfig()
+    """A gentler start."""
+    optimizer: Optimizer = SGDConfig()
+    """Updates the weights."""
+
+
+@component
+class PolySchedulerConfig(SchedulerConfig):
+    """From the base rate to ``min_lr`` along (1 - progress) ** power (Chen et al., 2017, arXiv:1606.00915)."""
+
+    type: Literal["PolyScheduler"] = "PolyScheduler"
+    power: PositiveFloat = 0.9
+    """Exponent."""
+
+
+@component
+class CosineSchedulerConfig(SchedulerConfig):
+    """From the base rate to ``min_lr`` along half a cosine (Loshchilov and Hutter, 2017, arXiv:1608.03983)."""
+
+    type: Literal["CosineScheduler"] = "CosineScheduler"
+
+
+Scheduler = Annotated[SchedulerConfig, Choice("scheduler")]
+
+
+@component
+class DataloaderConfig:
+    """How samples become batches."""
+
+    total_batch_size: PositiveInt = 16
+    """Training images of one optimiser step, over all processes and accumulated parts."""
+    val_batch_size: PositiveInt = 1
+    """Images of one evaluation batch, for each process; images of one batch must have one size."""
+    num_workers: NonNegativeInt = 2
+    """Loader processes, for each training process; 0 loads in the training process itself."""
+    prefetch_factor: PositiveInt = 2
+    """Batches that each loader process prepares ahead."""
+    pin_memory: bool = True
+    """Copy batches through page-locked memory when there is a GPU."""
+
+
+@component
+class AmpConfig:
+    """Automatic mixed precision."""
+
+    enabled: bool = False
+    """Run the network in ``dtype`` where that is safe; losses stay in float32."""
+    dtype: Literal["bfloat16", "float16"] = "bfloat16"
+    """float16 scales the loss to keep small gradients."""
+    init_scale: PositiveFloat = 65536.0
+    """First factor of the loss in float16."""
+
+
+@component
+class EmaConfig:
+    """Exponential moving average of the weights, evaluated and saved beside the model."""
+
+    enabled: bool = False
+    """Keep the average."""
+    momentum: Annotated[float, Field(gt=0, le=1)] = 0.0005
+    """Share of the new weights in each step."""
+    device: Literal["model", "cpu"] = "model"
+    """Where the average lives."""
+
+
+@component
+class TrainerConfig:
+    """Where and how the loop runs."""
+
+    name: str = ""
+    """Name of the run; empty takes the experiment's."""
+    run_dir: Path | None = None
+    """Folder of the results; null is runs/<name>/<date>-<time>."""
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes the GPU if there is one."""
+    devices: PositiveInt | Literal["auto"] = "auto"
+    """Processes on this machine, one for each GPU; auto is every GPU, or one process on the CPU."""
+    num_threads: NonNegativeInt = 0
+    """CPU threads of each process; 0 shares the machine's cores evenly."""
+    seed: NonNegativeInt = 0
+    """Of the weights, the order of the data and every augmentation."""
+    deterministic: bool = False
+    """Use only algorithms that give the same bits each time."""
+    accumulation_steps: PositiveInt = 1
+    """Parts that the batch of one step is split into, to save memory."""
+    clip_grad_norm: PositiveFloat | None = None
+    """Scale the gradients down to this norm over all parameters; null leaves them."""
+    eval_interval_epochs: PositiveInt = 10
+    """Epochs between evaluations; the last epoch is always evaluated."""
+    save_interval_epochs: PositiveInt = 1
+    """Epochs between checkpoints."""
+    save_interval_steps: PositiveInt | None = None
+    """Steps between further checkpoints inside an epoch."""
+    keep_checkpoints: NonNegativeInt = 1
+    """Checkpoints kept beside ``last`` and ``best``."""
+    monitor: str = "miou"
+    """Metric that decides which checkpoint is best; ema/<metric> names the average's."""
+    resume: Literal["auto", "never"] | Path = "auto"
+    """auto goes on from the run folder's last checkpoint if there is one; never refuses a used folder; or a file."""
+    init_from: Path | None = None
+    """Checkpoint whose weights to start from, with a new schedule; layers of other shapes start anew, with a report."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """A loss that is not a number: stop, or leave the step out and count it."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    channels_last: bool = True
+    """Keep images in the memory order that GPUs convolve fastest."""
+    cudnn_benchmark: bool = True
+    """Let cuDNN try algorithms for the sizes it meets."""
+    timeout_s: PositiveFloat = 1800.0
+    """A process that waits longer for the others gives up."""
+    max_restarts: NonNegativeInt = 0
+    """Times that the processes are started anew from the last checkpoint after a failure."""
+    scan_samples: NonNegativeInt = 32
+    """Training labels to look through before the first step; 0 for none."""
+
+
+@component
+class LoggerConfig:
+    """What is written while training."""
+
+    log_interval_steps: PositiveInt = 50
+    """Steps between lines."""
+    progress: bool = True
+    """A live bar on a terminal."""
+    tensorboard: bool = True
+    """Write TensorBoard's event files."""
+    num_overlays: NonNegativeInt = 8
+    """Validation images drawn as image, label and prediction at the end."""

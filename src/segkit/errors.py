@@ -1,0 +1,48 @@
+"""What a user can cause and mend; everything else is a bug and keeps its traceback."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SegkitError(Exception):
+    """A mistake in the input. The command line prints its message alone and exits with code 2."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a configuration.
+
+    Attributes:
+        path: the dotted config path, "" for the configuration as a whole.
+        message: what is wrong and what is allowed.
+        origin: where the value was set ("on the command line", a file), "" if unknown.
+    """
+
+    path: str
+    message: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        origin = f" [set {self.origin}]" if self.origin else ""
+        return f"{where}{self.message}{origin}"
+
+
+class ConfigError(SegkitError):
+    """A configuration that cannot be built; holds every problem found, one line each."""
+
+    def __init__(self, problems: str | Sequence[Problem]) -> None:
+        self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class DatasetError(SegkitError):
+    """Data that is missing, unreadable or does not fit its description; names the file."""
+
+
+class CheckpointError(SegkitError):
+    """A checkpoint or weights file that is missing, torn, foreign or of another model."""
+
+
+class TrainingError(SegkitError):
+    """Training cannot go on (non-finite loss, a dead or stuck rank); names step and last checkpoint."""

@@ -1,0 +1,89 @@
+"""The records that the rooms hand to each other, and the protocols they keep."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORE_INDEX = 255
+"""The label of pixels that count neither in a loss nor in a metric; set where labels are read."""
+
+
+class FeatureSpec(NamedTuple):
+    """What a backbone says of one feature map: its channels, and input pixels per cell."""
+
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its labels, on the host.
+
+    Attributes:
+        name: the sample's id, unique in its split; output files are named by it.
+        image: (H, W, C) uint8 or uint16; RGB when C is 3.
+        mask: (H, W) uint8 class ids or ``IGNORE_INDEX``; None where a split has no labels.
+        path: the image file, for messages; None for generated data.
+        size: (height, width) as read, before any transform.
+    """
+
+    name: str
+    image: NDArray[np.uint8] | NDArray[np.uint16]
+    mask: NDArray[np.uint8] | None
+    path: Path | None = None
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step, padded to a common size.
+
+    Attributes:
+        images: (N, C, H, W) uint8 or float32, not yet normalised.
+        masks: (N, H, W) uint8 class ids, ``IGNORE_INDEX`` where padded; None without labels.
+        boxes: (N, 4) int64 rows (top, left, height, width): where the image lies in its padded frame.
+        names: N sample ids.
+        sizes: N pairs (height, width) of the images as read.
+    """
+
+    images: Tensor
+    masks: Tensor | None
+    boxes: Tensor
+    names: Sequence[str]
+    sizes: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """Names and colours of the classes.
+
+    Attributes:
+        names: K class names; their order is the class id.
+        palette: K RGB triples, 0..255.
+        inverse: class id -> value in the data set's own label files, for submissions.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    inverse: Mapping[int, int] = field(default_factory=dict)
+
+
+class Dataset(Protocol):
+    """A split of labelled images, read by index; transforms are applied elsewhere."""
+
+    info: ClassInfo
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class Transform(Protocol):
+    """A step of the host's pipeline; all randomness comes from ``rng``."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
