@@ -1,0 +1,23 @@
+"""Fixtures that every room's tests use."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[..., Path]:
+    """Looks up a path in the project's shared folder (real images, golden numbers); skips where there is none."""
+    folder = Path(os.environ.get("SEGKIT_SHARED", ROOT.parent / "shared"))
+
+    def find(*parts: str) -> Path:
+        path = folder.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"{path} is absent; set SEGKIT_SHARED to the shared folder")
+        return path
+
+    return find
