@@ -83,7 +83,8 @@ def adapter(cls: type) -> TypeAdapter[Any]:
 def to_plain(value: Any) -> Any:
     """A config as plain dicts, lists, strings and numbers, ready for YAML and checkpoints."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        names = sorted((f.name for f in dataclasses.fields(value)), key=lambda name: name != "type")  # type comes first
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

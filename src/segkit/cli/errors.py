@@ -1,0 +1,21 @@
+"""How every command ends on a user's mistake: its message, exit code 2, no traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segkit.errors import SegkitError
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Prints a :class:`SegkitError` to stderr, one line each problem, and exits with code 2."""
+    try:
+        yield
+    except SegkitError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,197 @@
+"""Rules that tie several parts of a configuration together; all are checked, all that fail are told."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from segkit.config.heads import Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, PSPNetConfig, UPerNetConfig
+from segkit.config.inference import InferenceConfig
+from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
+from segkit.config.losses import CrossEntropyLossConfig, LossConfig
+from segkit.config.segmentor import SegmentorConfig
+from segkit.config.spelling import hint
+from segkit.config.transforms import NormalizeConfig, PaddingConfig, RandomCropConfig, RandomFlipConfig
+from segkit.errors import Problem
+
+METRICS = ("miou", "all_accuracy", "macc", "mdice", "mfscore", "mprecision", "mrecall", "fwiou")
+"""What ``trainer.monitor`` may name; each also as ema/<metric>."""
+
+
+def cross_checks(config: SegmentorConfig) -> list[Problem]:
+    """Every rule that ``config`` breaks."""
+    rules = (_classes, _losses, _auxiliary, _pipeline, _channels, _batches, _pooled_norm, _inference, _schedule, _monitor)
+    return [problem for rule in (*rules, _files) for problem in rule(config)]
+
+
+def named_losses(losses: LossConfig | dict[str, LossConfig] | Any, default: str = "loss") -> dict[str, Any]:
+    """One loss, or several, as a mapping from name to loss."""
+    return losses if isinstance(losses, dict) else {default: losses}
+
+
+def crop_size(config: SegmentorConfig) -> tuple[int, int] | None:
+    """(height, width) that training images have; None if they vary."""
+    sizes: list[tuple[int, int]] = [
+        getattr(t, "output_size", None) or t.crop_size  # type: ignore[attr-defined]
+        for t in config.dataset.train_transforms.values()
+        if isinstance(t, (RandomCropConfig, PaddingConfig))
+    ]
+    return sizes[-1] if sizes else None
+
+
+def _classes(config: SegmentorConfig) -> Iterator[Problem]:
+    data = config.dataset
+    count = len(data.classes)
+    if not count:
+        yield Problem("dataset.class_names", "is empty; name the classes, in the order of their ids")
+    if count > 255:
+        yield Problem("dataset.class_names", f"at most 255 classes are supported (got {count})")
+    if data.num_classes is not None and data.num_classes != count:
+        yield Problem("dataset.num_classes", f"must be {count}, the number of class names (got {data.num_classes})")
+    top = max(count, 2)  # one class answers yes or no: ids 0 and 1
+    for raw, new in (data.label_map or {}).items():
+        if new != "ignore" and new >= top:
+            yield Problem(f"dataset.label_map.{raw}", f"must be ignore or a class id below {top} (got {new})")
+    for name, transform in data.train_transforms.items():
+        if isinstance(transform, RandomFlipConfig):
+            for pair in transform.swaps:
+                if max(pair) >= top:
+                    path = f"dataset.train_transforms.{name}.swaps"
+                    yield Problem(path, f"class ids must be below {top} (got {list(pair)})")
+
+
+def _losses(config: SegmentorConfig) -> Iterator[Problem]:
+    count = len(config.dataset.classes)
+    places = {"loss": config.loss} | {
+        f"auxiliary.{name}.loss": aux.loss for name, aux in config.auxiliary.items() if aux.loss is not None
+    }
+    for path, losses in places.items():
+        for name, loss in named_losses(losses).items():
+            where = f"{path}.{name}" if isinstance(losses, dict) else path
+            yield from _loss(where, loss, count)
+
+
+def _loss(path: str, loss: Any, count: int) -> Iterator[Problem]:
+    weights = getattr(loss, "class_weights", None)
+    if weights is not None and len(weights) != count:
+        yield Problem(f"{path}.class_weights", f"must have one weight for each of {count} classes (got {len(weights)})")
+    if isinstance(loss, CrossEntropyLossConfig) and (loss.use_sigmoid or count == 1) and loss.label_smoothing:
+        yield Problem(f"{path}.label_smoothing", "works with the softmax over several classes only; set it to 0")
+
+
+def _auxiliary(config: SegmentorConfig) -> Iterator[Problem]:
+    levels = len(config.backbone.strides)
+    for name, aux in config.auxiliary.items():
+        if levels and not -levels <= aux.level < levels:
+            text = f"the backbone returns {levels} features; must be {-levels} to {levels - 1} (got {aux.level})"
+            yield Problem(f"auxiliary.{name}.level", text)
+
+
+def _pipeline(config: SegmentorConfig) -> Iterator[Problem]:
+    size, strides = crop_size(config), config.backbone.strides
+    if size and strides and min(size) < max(strides):
+        text = f"a training image of {size[0]}x{size[1]} is smaller than the backbone's output stride {max(strides)}"
+        yield Problem("dataset.train_transforms", f"{text}; enlarge crop_size or lower backbone.output_stride")
+    crop: tuple[int, int] | None = None
+    for name, transform in config.dataset.train_transforms.items():
+        path = f"dataset.train_transforms.{name}"
+        if isinstance(transform, RandomCropConfig):
+            crop = transform.crop_size
+        if isinstance(transform, PaddingConfig) and crop and any(p < c for p, c in zip(transform.output_size, crop, strict=True)):
+            text = f"must be at least the crop_size {list(crop)} (got {list(transform.output_size)})"
+            yield Problem(f"{path}.output_size", text)
+    if size is None and config.dataloader.total_batch_size > 1 and config.dataset.type not in ("Shapes",):
+        yield Problem("dataset.train_transforms", "images of one batch need one size; add a RandomCrop and a Padding")
+
+
+def _channels(config: SegmentorConfig) -> Iterator[Problem]:
+    channels = getattr(config.dataset, "channels", 3)
+    if config.backbone.in_channels != channels:
+        text = f"must be {channels}, the channels of the images (got {config.backbone.in_channels})"
+        yield Problem("backbone.in_channels", text)
+    for split in ("train_transforms", "val_transforms"):
+        for name, transform in getattr(config.dataset, split).items():
+            if isinstance(transform, NormalizeConfig):
+                for key in ("mean", "std"):
+                    values = getattr(transform, key)
+                    if len(values) != channels:
+                        text = f"must have a value for each of {channels} channels (got {len(values)})"
+                        yield Problem(f"dataset.{split}.{name}.{key}", text)
+
+
+def _batches(config: SegmentorConfig) -> Iterator[Problem]:
+    total, parts = config.dataloader.total_batch_size, processes(config) * config.trainer.accumulation_steps
+    if total % parts:
+        made = f"trainer.devices ({config.trainer.devices}) x trainer.accumulation_steps"
+        near = sorted({max(total // parts, 1) * parts, (total // parts + 1) * parts})
+        text = f"must divide by {parts}, {made}; use {' or '.join(map(str, near))} (got {total})"
+        yield Problem("dataloader.total_batch_size", text)
+
+
+def processes(config: SegmentorConfig) -> int:
+    """Training processes as far as the configuration says; 1 where the machine decides."""
+    return 1 if config.trainer.devices == "auto" else config.trainer.devices
+
+
+def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
+    head = config.head
+    pooled = isinstance(head, (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig)) or (
+        isinstance(head, (PSPNetConfig, UPerNetConfig)) and 1 in head.pool_scales
+    )
+    parts = config.trainer.accumulation_steps
+    if isinstance(config.norm, BatchNorm2dConfig):
+        parts *= processes(config)
+    images = config.dataloader.total_batch_size // parts
+    if pooled and images <= 1 and isinstance(config.norm, (BatchNorm2dConfig, SyncBatchNormConfig)):
+        text = f"{head.type} pools to 1x1, where batch normalisation needs 2 images or more at a time (got {images})"  # type: ignore[attr-defined]
+        yield Problem("dataloader.total_batch_size", f"{text}; enlarge it, or use norm=GroupNorm")
+
+
+def _inference(config: SegmentorConfig) -> Iterator[Problem]:
+    inference: InferenceConfig = config.inference
+    if inference.mode == "slide":
+        for key in ("crop_size", "stride"):
+            if getattr(inference, key) is None:
+                yield Problem(f"inference.{key}", "slide mode needs it; give [height, width]")
+        if inference.crop_size and inference.stride:
+            for crop, step in zip(inference.crop_size, inference.stride, strict=True):
+                if step > crop:
+                    text = f"must not exceed crop_size {list(inference.crop_size)}, or pixels are left out"
+                    yield Problem("inference.stride", f"{text} (got {list(inference.stride)})")
+                    break
+    for pair in inference.tta.swaps or ():
+        if max(pair) >= len(config.dataset.classes):
+            text = f"class ids must be below {len(config.dataset.classes)} (got {list(pair)})"
+            yield Problem("inference.tta.swaps", text)
+
+
+def _schedule(config: SegmentorConfig) -> Iterator[Problem]:
+    scheduler = config.scheduler
+    rate = scheduler.optimizer.lr
+    if scheduler.min_lr is not None and scheduler.min_lr > rate:
+        yield Problem("scheduler.min_lr", f"must not exceed the base rate {rate:g} (got {scheduler.min_lr:g})")
+    warmup = scheduler.warmup
+    length = scheduler.max_epochs if warmup.by_epoch else scheduler.max_steps
+    if length is not None and warmup.length >= length:
+        unit = "epochs" if warmup.by_epoch else "steps"
+        text = f"must be shorter than the training of {length} {unit} (got {warmup.length})"
+        yield Problem("scheduler.warmup.length", text)
+
+
+def _monitor(config: SegmentorConfig) -> Iterator[Problem]:
+    name = config.trainer.monitor
+    if name.removeprefix("ema/") not in METRICS:
+        text = f"must be one of {', '.join(METRICS)}, or ema/ and one of them (got {name!r})"
+        yield Problem("trainer.monitor", text + hint(name, METRICS))
+    if name.startswith("ema/") and not config.ema.enabled:
+        yield Problem("trainer.monitor", f"{name} needs ema.enabled=true")
+
+
+def _files(config: SegmentorConfig) -> Iterator[Problem]:
+    paths = {
+        "backbone.weights": config.backbone.weights,
+        "trainer.init_from": config.trainer.init_from,
+        "trainer.resume": None if isinstance(config.trainer.resume, str) else config.trainer.resume,
+    }
+    for key, path in paths.items():
+        if path is not None and not path.is_file():
+            extra = "; must be auto, never or a checkpoint" if key == "trainer.resume" else ""
+            yield Problem(key, f"no file {path}{extra}")
