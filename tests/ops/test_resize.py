@@ -1,0 +1,28 @@
+"""Resizing keeps what it is told to keep."""
+
+import pytest
+import torch
+
+from segkit.ops.resize import resize, resize_like
+
+RAMP = torch.arange(4.0).view(1, 1, 1, 4).expand(1, 1, 3, 4)
+
+
+def test_aligned_corners_stay_in_place() -> None:
+    wide = resize(RAMP, (3, 7), align_corners=True)
+    torch.testing.assert_close(wide[0, 0, 0], torch.arange(7) / 2)
+
+
+def test_unaligned_corners_count_cells_as_areas() -> None:
+    wide = resize(RAMP, (3, 8), align_corners=False)
+    torch.testing.assert_close(wide[0, 0, 0], torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest", "area"])
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_every_mode_takes_either_setting(mode: str, align_corners: bool) -> None:
+    assert resize(RAMP, (5, 6), align_corners=align_corners, mode=mode).shape == (1, 1, 5, 6)
+
+
+def test_resize_like_takes_only_the_size() -> None:
+    assert resize_like(torch.randn(2, 3, 4, 5), torch.randn(1, 9, 8, 7)).shape == (2, 3, 8, 7)
