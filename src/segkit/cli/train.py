@@ -1,0 +1,79 @@
+"""``segkit-train``: composes, validates, and starts the training. Torch is imported when all of that has passed."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra import main as hydra_main
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from segkit.cli.errors import user_errors
+from segkit.config import store
+from segkit.config.compose import compose, expand_sweep, hydra_version, normalise, parse, read_job
+from segkit.config.segmentor import SegmentorConfig
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point.
+
+    Args:
+        argv: arguments after the program's name; the process's own by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = get_args_parser().parse_args(arguments)
+    with user_errors():
+        if args.shell_completion or args.hydra_help or args.info or "--version" in arguments:
+            return _hand_to_hydra(arguments)
+        config_dir = args.config_dir
+        if args.multirun:
+            for overrides in expand_sweep(args.overrides):  # one bad job, and none starts
+                check_data(compose(overrides, config_dir))
+        else:
+            config = compose(args.overrides, config_dir)
+            if not (args.help or args.cfg):
+                return train(config)
+        folders = (Path(config_dir),) if config_dir else ()
+        flags = [a for a in arguments if a not in args.overrides]
+        _hand_to_hydra([*flags, *normalise(parse(args.overrides), folders)[0]])
+    return None
+
+
+def train(config: SegmentorConfig) -> Any:
+    """Trains, in this process or in several."""
+    check_data(config)
+    from segkit.engine.launch import train as start
+
+    return start(config)
+
+
+def check_data(config: SegmentorConfig) -> None:
+    """Says at once, before torch is loaded, that there is no data.
+
+    Raises:
+        DatasetError: if the data set's folder does not exist.
+    """
+    config.dataset.require_root()
+
+
+def _hand_to_hydra(arguments: Sequence[str]) -> None:
+    """Multirun, help, ``--cfg`` and completion are Hydra's own."""
+    store.store_defaults()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra_main(config_path=str(store.conf_folder()), config_name="config", **hydra_version())(_job)()
+
+
+def _job(cfg: DictConfig) -> Any:
+    """One job of a sweep, in the folder that Hydra names; returns the monitored metric for the sweeper."""
+    with user_errors():
+        config = read_job(cfg)
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        result = train(replace(config, trainer=replace(config.trainer, run_dir=run_dir)))
+        return result.metrics.get(config.trainer.monitor)
+
+
+if __name__ == "__main__":
+    main()
