@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 from segkit.cli.errors import user_errors
 from segkit.config import store
-from segkit.config.compose import compose, expand_sweep, hydra_version, normalise, parse, read_job
+from segkit.config.component import to_plain
+from segkit.config.compose import compose, dump_yaml, expand_sweep, hydra_version, normalise, parse, read_job
 from segkit.config.segmentor import SegmentorConfig
 
 
@@ -26,20 +27,43 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = get_args_parser().parse_args(arguments)
     with user_errors():
-        if args.shell_completion or args.hydra_help or args.info or "--version" in arguments:
-            return _hand_to_hydra(arguments)
-        config_dir = args.config_dir
-        if args.multirun:
+        if args.shell_completion or args.hydra_help or args.info or args.package or "--version" in arguments:
+            _hand_to_hydra(arguments)
+        elif args.multirun:
             for overrides in expand_sweep(args.overrides):  # one bad job, and none starts
-                check_data(compose(overrides, config_dir))
+                check_data(compose(overrides, args.config_dir))
+            folders = (Path(args.config_dir),) if args.config_dir else ()
+            flags = [a for a in arguments if a not in args.overrides]
+            _hand_to_hydra([*flags, *normalise(parse(args.overrides), folders)[0]])
+        elif args.help or args.cfg:
+            config = compose(args.overrides, args.config_dir)
+            print(*(_help(args.config_dir) if args.help else ()), dump_yaml(to_plain(config)), sep="\n", end="")
         else:
-            config = compose(args.overrides, config_dir)
-            if not (args.help or args.cfg):
-                return train(config)
-        folders = (Path(config_dir),) if config_dir else ()
-        flags = [a for a in arguments if a not in args.overrides]
-        _hand_to_hydra([*flags, *normalise(parse(args.overrides), folders)[0]])
-    return None
+            train(compose(args.overrides, args.config_dir))
+
+
+_HELP = """\
+segkit-train trains a segmentation model.
+
+  segkit-train +experiment=quickstart                  # a small model on generated images, 3 minutes on a laptop
+  segkit-train +experiment=pspnet_r101_ade20k scheduler.max_epochs=60 dataset.root=/data/ADE20k
+  segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002       # a sweep, one job after another
+
+Choose an option with group=option, set a field with path=value.
+  --cfg job                the configuration that would be used, and nothing else
+  --config-dir FOLDER      a folder with options of your own, laid out as segkit's conf/
+  --multirun, -m           every combination of the values separated by commas
+  --shell-completion       -sc install=bash prints what to evaluate for completion with Tab
+
+segkit-config list [GROUP] lists options, segkit-config show COMPONENT explains its fields.
+
+Options:"""
+
+
+def _help(config_dir: str | None) -> list[str]:
+    folders = (Path(config_dir),) if config_dir else ()
+    groups = [f"  {group}: {', '.join(sorted(store.options(group, folders)))}" for group in store.groups(folders)]
+    return [_HELP, *groups, "\nConfiguration:"]
 
 
 def train(config: SegmentorConfig) -> Any:

@@ -43,7 +43,7 @@ def store_defaults() -> None:
 
     store = ConfigStore.instance()
     for group, classes in CONFIGS.items():
-        for name, cls in classes.items():
+        for name, cls in classes.items() if group != "transform" else ():  # steps are named in YAML, not chosen
             store.store(group=group, name=name, node=defaults_of(cls), provider="segkit")
     root = {f.name: f.default for f in dataclasses.fields(SegmentorConfig)}  # type: ignore[arg-type]
     for name in STRUCTURES:
