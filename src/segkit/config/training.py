@@ -43,6 +43,8 @@ class SGDConfig(OptimizerConfig):
     type: Literal["SGD"] = "SGD"
     momentum: Share = 0.9
     """Share of the last step kept."""
+    dampening: Share = 0.0
+    """Share of the gradient left out of the momentum."""
     nesterov: bool = False
     """Nesterov's form."""
 
@@ -58,6 +60,8 @@ class AdamConfig(OptimizerConfig):
     """Decay of the two running means."""
     eps: PositiveFloat = 1e-8
     """Added to the denominator."""
+    amsgrad: bool = False
+    """Divide by the largest second moment so far."""
 
 
 @component
@@ -73,6 +77,8 @@ class AdamWConfig(OptimizerConfig):
     """Decay of the two running means."""
     eps: PositiveFloat = 1e-8
     """Added to the denominator."""
+    amsgrad: bool = False
+    """Divide by the largest second moment so far."""
 
 
 @component
@@ -84,6 +90,10 @@ class NAdamConfig(OptimizerConfig):
     """Base learning rate."""
     betas: Betas = (0.9, 0.999)
     """Decay of the two running means."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
+    momentum_decay: NonNegativeFloat = 4e-3
+    """Decay of the momentum."""
 
 
 @component
@@ -95,6 +105,8 @@ class RAdamConfig(OptimizerConfig):
     """Base learning rate."""
     betas: Betas = (0.9, 0.999)
     """Decay of the two running means."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
 
 
 @component
@@ -106,6 +118,8 @@ class AdamaxConfig(OptimizerConfig):
     """Base learning rate."""
     betas: Betas = (0.9, 0.999)
     """Decay of the two running means."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
 
 
 @component
@@ -117,6 +131,8 @@ class AdadeltaConfig(OptimizerConfig):
     """Base learning rate."""
     rho: Share = 0.9
     """Decay of the running mean."""
+    eps: PositiveFloat = 1e-6
+    """Added to the denominator."""
 
 
 @component
@@ -126,6 +142,10 @@ class AdagradConfig(OptimizerConfig):
     type: Literal["Adagrad"] = "Adagrad"
     lr_decay: NonNegativeFloat = 0.0
     """Decay of the learning rate."""
+    initial_accumulator_value: NonNegativeFloat = 0.0
+    """First sum of squared gradients."""
+    eps: PositiveFloat = 1e-10
+    """Added to the denominator."""
 
 
 @component
@@ -133,6 +153,12 @@ class ASGDConfig(OptimizerConfig):
     """Averaged stochastic gradient descent."""
 
     type: Literal["ASGD"] = "ASGD"
+    lambd: NonNegativeFloat = 1e-4
+    """Decay term."""
+    alpha: PositiveFloat = 0.75
+    """Power of the step size."""
+    t0: PositiveFloat = 1e6
+    """Step at which averaging starts."""
 
 
 @component
@@ -142,8 +168,12 @@ class RMSpropConfig(OptimizerConfig):
     type: Literal["RMSprop"] = "RMSprop"
     alpha: Share = 0.99
     """Decay of the running mean."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator."""
     momentum: Share = 0.0
     """Share of the last step kept."""
+    centered: bool = False
+    """Divide by an estimate of the variance."""
 
 
 @component
@@ -151,6 +181,12 @@ class RpropConfig(OptimizerConfig):
     """Resilient propagation."""
 
     type: Literal["Rprop"] = "Rprop"
+    weight_decay: Annotated[float, Field(ge=0, le=0)] = 0.0
+    """Rprop has none."""
+    etas: tuple[Share, Annotated[float, Field(gt=1)]] = (0.5, 1.2)
+    """Factors of the step size where the sign of the gradient changes, and where it stays."""
+    step_sizes: tuple[PositiveFloat, PositiveFloat] = (1e-6, 50.0)
+    """Least and greatest step size."""
 
 
 Optimizer = Annotated[OptimizerConfig, Choice("scheduler/optimizer")]
