@@ -10,7 +10,7 @@ _NAMES = {
     "train": "segkit.engine.launch",
     "load": "segkit.inference.predictor",
 }
-__all__ = ["SegmentorConfig", "build_segmentor", "compose", "load", "train"]  # noqa: F822
+__all__ = ["SegmentorConfig", "build_segmentor", "compose", "load", "train"]
 __version__ = "0.1.0"
 
 

@@ -1,0 +1,1 @@
+"""Every knob: dataclasses, composition, validation. No torch here."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from segkit.config.datasets import ShapesConfig
 from segkit.config.heads import Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, PSPNetConfig, UPerNetConfig
 from segkit.config.inference import InferenceConfig
 from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
@@ -18,7 +19,18 @@ METRICS = ("miou", "all_accuracy", "macc", "mdice", "mfscore", "mprecision", "mr
 
 def cross_checks(config: SegmentorConfig) -> list[Problem]:
     """Every rule that ``config`` breaks."""
-    rules = (_classes, _losses, _auxiliary, _pipeline, _channels, _batches, _pooled_norm, _inference, _schedule, _monitor)
+    rules = (
+        _classes,
+        _losses,
+        _auxiliary,
+        _pipeline,
+        _channels,
+        _batches,
+        _pooled_norm,
+        _inference,
+        _schedule,
+        _monitor,
+    )
     return [problem for rule in (*rules, _files) for problem in rule(config)]
 
 
@@ -29,12 +41,13 @@ def named_losses(losses: LossConfig | dict[str, LossConfig] | Any, default: str 
 
 def crop_size(config: SegmentorConfig) -> tuple[int, int] | None:
     """(height, width) that training images have; None if they vary."""
-    sizes: list[tuple[int, int]] = [
-        getattr(t, "output_size", None) or t.crop_size  # type: ignore[attr-defined]
-        for t in config.dataset.train_transforms.values()
-        if isinstance(t, (RandomCropConfig, PaddingConfig))
-    ]
-    return sizes[-1] if sizes else None
+    size = None
+    for transform in config.dataset.train_transforms.values():
+        if isinstance(transform, RandomCropConfig):
+            size = transform.crop_size
+        if isinstance(transform, PaddingConfig):
+            size = transform.output_size
+    return size
 
 
 def _classes(config: SegmentorConfig) -> Iterator[Problem]:
@@ -95,10 +108,14 @@ def _pipeline(config: SegmentorConfig) -> Iterator[Problem]:
         path = f"dataset.train_transforms.{name}"
         if isinstance(transform, RandomCropConfig):
             crop = transform.crop_size
-        if isinstance(transform, PaddingConfig) and crop and any(p < c for p, c in zip(transform.output_size, crop, strict=True)):
+        if (
+            isinstance(transform, PaddingConfig)
+            and crop
+            and any(p < c for p, c in zip(transform.output_size, crop, strict=True))
+        ):
             text = f"must be at least the crop_size {list(crop)} (got {list(transform.output_size)})"
             yield Problem(f"{path}.output_size", text)
-    if size is None and config.dataloader.total_batch_size > 1 and config.dataset.type not in ("Shapes",):
+    if size is None and config.dataloader.total_batch_size > 1 and not isinstance(config.dataset, ShapesConfig):
         yield Problem("dataset.train_transforms", "images of one batch need one size; add a RandomCrop and a Padding")
 
 

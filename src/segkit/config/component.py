@@ -1,6 +1,7 @@
 """How a knob is declared: frozen pydantic dataclasses, found again by group and type name."""
 
 import dataclasses
+import inspect
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -29,7 +30,7 @@ def component(cls: C) -> C:
     """
     made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
     group = getattr(cls, "group", None)
-    if group and "type" in cls.__dict__.get("__annotations__", {}):
+    if group and "type" in inspect.get_annotations(cls):
         CONFIGS.setdefault(group, {})[type_name(made)] = made
     return made
 
@@ -52,6 +53,12 @@ class Choice:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
 
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
+        options = [handler(adapter(cls).core_schema) for cls in CONFIGS[self.group].values()]
+        if self.named:
+            options.append({"type": "object", "additionalProperties": {"anyOf": list(options)}})
+        return {"anyOf": options}
+
     def validate(self, value: Any) -> Any:
         """Builds the component that ``value`` describes; one already built is kept."""
         options = CONFIGS[self.group]
@@ -66,7 +73,9 @@ class Choice:
     def _build(self, value: Mapping[str, Any], options: Mapping[str, type]) -> Any:
         name = value.get("type")
         if name is None:
-            raise PydanticCustomError("component", "{text}", {"text": f"`type` is missing; one of {', '.join(options)}"})
+            raise PydanticCustomError(
+                "component", "{text}", {"text": f"`type` is missing; one of {', '.join(options)}"}
+            )
         if name not in options:
             text = f"no {self.group} is called {name!r}{hint(name, options)}; one of {', '.join(sorted(options))}"
             raise PydanticCustomError("component", "{text}", {"text": text})

@@ -87,8 +87,8 @@ def compose_tree(overrides: Sequence[str], folders: tuple[Path, ...] = ()) -> Co
         with initialize_config_dir(config_dir=str(store.conf_folder()), **hydra_version()):
             cfg = hydra_compose("config", overrides=lines, return_hydra_config=True)
             choices = dict(cfg.hydra.runtime.choices)
-            del cfg._content["hydra"]  # the rest resolves without Hydra's own nodes
-            tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+            parts = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+            tree: Any = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
     except yaml.YAMLError as error:
         raise ConfigError([_yaml_problem(error)]) from None
     except (HydraException, OmegaConfBaseException) as error:
@@ -182,9 +182,17 @@ def _missing_options(override: Override, folders: tuple[Path, ...]) -> list[Prob
     group = override.key_or_group
     found = store.options(group, folders)
     value = override.value()
-    names = value if isinstance(value, list) else [*override.sweep_string_iterator()] if override.is_sweep_override() else [value]
+    names = (
+        value
+        if isinstance(value, list)
+        else [*override.sweep_string_iterator()]
+        if override.is_sweep_override()
+        else [value]
+    )
     return [
-        Problem(group, f"no option is called {str(name)!r}{hint(str(name), found)}; options: {', '.join(sorted(found))}")
+        Problem(
+            group, f"no option is called {str(name)!r}{hint(str(name), found)}; options: {', '.join(sorted(found))}"
+        )
         for name in names
         if name is not None and str(name) not in found
     ]

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from segkit.config.component import Choice, component
+from segkit.config.component import Choice, component, type_name
 from segkit.config.transforms import Transforms
 from segkit.errors import DatasetError
 
@@ -37,12 +37,19 @@ class DatasetConfig:
     """Value in the label files -> class id or ignore, in place of the data set's own map."""
     unknown_labels: Literal["error", "ignore"] = "error"
     """What to do with label values that are neither a class nor ignored."""
+    apply_exif: bool = True
+    """Turn images as their EXIF orientation says, like viewers and labelling tools; labels are taken as stored."""
     on_error: Literal["raise", "skip"] = "raise"
     """An unreadable file: stop, or train on another sample in its place and report it."""
     train_transforms: Transforms = Field(default_factory=dict)
     """Steps for training, by any name, in order."""
     val_transforms: Transforms = Field(default_factory=dict)
     """Steps for evaluation and prediction, by any name, in order; the labels keep their size."""
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images; three are RGB."""
+        return 3
 
     def require_root(self) -> None:
         """Says what is missing and how to get it.
@@ -56,12 +63,12 @@ class DatasetConfig:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names; the position is the class id."""
-        return tuple(known_classes(self.type)["classes"])  # type: ignore[attr-defined]
+        return known_classes(type_name(type(self)))[0]
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """RGB colour of each class."""
-        return tuple(tuple(color) for color in known_classes(self.type)["palette"])  # type: ignore[attr-defined]
+        return known_classes(type_name(type(self)))[1]
 
 
 @component
@@ -94,7 +101,9 @@ class CityScapesDatasetConfig(DatasetConfig):
     """19 classes of street scenes (Cordts et al., 2016), 2975 training and 500 validation images of 1024 x 2048."""
 
     type: Literal["CityScapesDataset"] = "CityScapesDataset"
-    source: ClassVar[str] = "Cityscapes: unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (cityscapes-dataset.com) below it"
+    source: ClassVar[str] = (
+        "Cityscapes: unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (cityscapes-dataset.com) below it"
+    )
     root: Path = Path("data/CityScapes")
     """Folder that holds ``leftImg8bit/`` and ``gtFine/``."""
 
@@ -104,7 +113,9 @@ class VOCDatasetConfig(DatasetConfig):
     """20 object classes and background (Everingham et al., 2012)."""
 
     type: Literal["VOCDataset"] = "VOCDataset"
-    source: ClassVar[str] = "PASCAL VOC 2012: unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC), take its VOCdevkit/VOC2012"
+    source: ClassVar[str] = (
+        "PASCAL VOC 2012: unpack VOCtrainval_11-May-2012.tar (host.robots.ox.ac.uk/pascal/VOC), take VOCdevkit/VOC2012"
+    )
     root: Path = Path("data/VOCdevkit/VOC2012")
     """Folder that holds ``JPEGImages/`` and ``SegmentationClass/``."""
     train_split: str = "trainaug"
@@ -145,12 +156,18 @@ class FolderDatasetConfig(DatasetConfig):
     """RGB of each class, for overlays, and to read colour-coded labels; null picks colours."""
     label_format: Literal["index", "color"] = "index"
     """Label files hold class ids (grey or palette PNG), or the colours of ``colors``."""
+    ignore_colors: tuple[tuple[int, int, int], ...] = ()
+    """RGB in colour-coded labels that are ignored."""
     image_suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".npy")
     """Files to read as images."""
     label_suffix: str = ".png"
-    """Suffix of the label files; it replaces the image's."""
+    """Ending of the label files in place of the image's suffix, such as ``.png`` or ``_mask.png``."""
     channels: PositiveInt = 3
-    """Channels of the images."""
+    """Channels of the images; more than 4 need ``.npy`` or TIFF files."""
+
+    @property
+    def image_channels(self) -> int:
+        return self.channels
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -165,11 +182,10 @@ Dataset = Annotated[DatasetConfig, Choice("dataset")]
 
 
 @cache
-def known_classes(name: str) -> dict[str, list[list[int]]]:
+def known_classes(name: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
     """Class names and palette of a published data set, from ``classes.json``."""
-    table = json.loads(files("segkit.config").joinpath("classes.json").read_text(encoding="utf-8"))
-    found: dict[str, list[list[int]]] = table[name]
-    return found
+    table = json.loads(files("segkit.config").joinpath("classes.json").read_text(encoding="utf-8"))[name]
+    return tuple(table["classes"]), tuple((red, green, blue) for red, green, blue in table["palette"])
 
 
 def voc_color(index: int) -> tuple[int, int, int]:

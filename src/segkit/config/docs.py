@@ -6,9 +6,11 @@ Read only when someone asks (``segkit-config show``, the JSON schema), so that s
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
+import types
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 @cache
@@ -25,7 +27,7 @@ def _own_docs(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     body = tree.body if isinstance(tree, ast.ClassDef) else []
     docs = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             value = getattr(text.value, "value", None)
             if isinstance(value, str):
@@ -35,9 +37,6 @@ def _own_docs(cls: type) -> dict[str, str]:
 
 def type_text(annotation: Any) -> str:
     """A type as a reader of YAML would write it: ``tuple[PositiveInt, ...]`` -> ``[int > 0, ...]``."""
-    import types
-    from typing import Annotated, Literal, Union, get_args, get_origin
-
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _bounded(args[0], args[1:])
@@ -52,23 +51,22 @@ def type_text(annotation: Any) -> str:
         return f"{{{type_text(args[0])}: {type_text(args[1])}, ...}}"
     if annotation is type(None):
         return "null"
-    return {"Path": "path", "str": "text"}.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", "any"))
+    return {"Path": "path", "str": "text"}.get(
+        getattr(annotation, "__name__", ""), getattr(annotation, "__name__", "any")
+    )
 
 
 def _bounded(base: Any, metadata: tuple[Any, ...]) -> str:
     for item in metadata:
         if hasattr(item, "group"):
-            many = f" or several by name" if item.named else ""
+            many = " or several by name" if item.named else ""
             return f"a {item.group}{many}"
-    bounds = [f"{sign} {getattr(part, name):g}" for part in _parts(metadata) for name, sign in _SIGNS if _has(part, name)]
+    limits = [(sign, getattr(part, name, None)) for part in _parts(metadata) for name, sign in _SIGNS]
+    bounds = [f"{sign} {limit:g}" for sign, limit in limits if limit is not None]
     return f"{type_text(base)} {', '.join(bounds)}".strip()
 
 
 _SIGNS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
-
-
-def _has(part: Any, name: str) -> bool:
-    return getattr(part, name, None) is not None
 
 
 def _parts(metadata: tuple[Any, ...]) -> list[Any]:

@@ -1,13 +1,42 @@
-"""Decode heads and auxiliary heads."""
+"""Decode heads, the necks before them, and auxiliary heads."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from segkit.config.component import Choice, component
 from segkit.config.losses import Losses
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _power_of_two(factor: float) -> float:
+    if factor not in (4, 2, 1, 0.5, 0.25):
+        raise ValueError("must be 4, 2, 1, 0.5 or 0.25")
+    return factor
+
+
+Rescale = Annotated[float, AfterValidator(_power_of_two)]
+
+
+@component
+class NeckConfig:
+    """Changes the backbone's features before any head sees them."""
+
+    group: ClassVar[str] = "head/neck"
+
+
+@component
+class Feature2PyramidConfig(NeckConfig):
+    """Rescales the equal-sized features of a plain vision transformer to a pyramid (Bao et al., 2021)."""
+
+    type: Literal["Feature2Pyramid"] = "Feature2Pyramid"
+    rescales: tuple[Rescale, ...] = (4, 2, 1, 0.5)
+    """Factor of each feature's height and width, finest first."""
+
+
+Neck = Annotated[NeckConfig, Choice("head/neck")]
 
 
 @component
@@ -16,10 +45,17 @@ class HeadConfig:
 
     group: ClassVar[str] = "head"
 
+    neck: Neck | None = None
+    """What happens to the features first; auxiliary heads see the outcome too."""
     dropout: Share = 0.1
     """Share of channels dropped before the classifier in training."""
     align_corners: bool = False
-    """How every bilinear resize of the head and of its logits lines up the corners."""
+    """How every bilinear resize of the head, and of all logits in training, lines up the corners."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        """Training logits by name, with the factor of their losses in the sum; ``main`` is what inference uses."""
+        return {"main": 1.0}
 
 
 @component
@@ -90,6 +126,10 @@ class SemanticFPNConfig(HeadConfig):
     """Width of the feature pyramid."""
     scale_head_channels: PositiveInt = 128
     """Width of the summed branches."""
+    upsample: Literal["nearest", "bilinear"] = "nearest"
+    """How the pyramid's way down enlarges a level."""
+    strides: tuple[PositiveInt, ...] | None = None
+    """Input pixels per cell of each feature, which decide how often it is doubled; null takes the backbone's."""
 
 
 @component
@@ -102,7 +142,7 @@ class LRASPPNetConfig(HeadConfig):
     branch_channels: tuple[PositiveInt, ...] = (32, 64)
     """Width of the shortcuts, finest feature first."""
     pool_size: PositiveInt | None = 49
-    """Side of the pooling window on the deepest feature, strides (16, 20); null pools the whole map."""
+    """Side of the pooling window on the deepest feature, strides (16, 20); a smaller map, or null, is pooled whole."""
 
 
 @component

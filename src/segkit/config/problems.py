@@ -52,7 +52,7 @@ def _join(texts: list[str]) -> str:
 
 def _unknown_key(loc: Loc, root: type, tree: Any) -> str:
     cls = class_at(root, tree, loc[:-1])
-    names = [f.name for f in dataclasses.fields(cls)] if cls else []  # type: ignore[arg-type]
+    names = [f.name for f in dataclasses.fields(cls)] if cls else []
     near = hint(str(loc[-1]), [*names, "experiment"] if cls is root else names)
     return f"unknown key{near}; known keys: {', '.join(names)}"
 
@@ -81,7 +81,7 @@ def _choose(annotation: Any, value: Any) -> Any:
             return _choose(base, value)
         if choice.named and isinstance(value, Mapping) and "type" not in value:
             return dict[str, Annotated[Any, Choice(choice.group)]]
-        return CONFIGS[choice.group].get(value.get("type")) if isinstance(value, Mapping) else None
+        return CONFIGS[choice.group].get(str(value.get("type"))) if isinstance(value, Mapping) else None
     if type(None) in get_args(annotation):
         return next(_choose(a, value) for a in get_args(annotation) if a is not type(None))
     return annotation

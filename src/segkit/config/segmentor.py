@@ -1,11 +1,9 @@
 """The root of a configuration."""
 
-from typing import Annotated
-
 from pydantic import Field
 
 from segkit.config.backbones import Backbone, ResNetConfig
-from segkit.config.component import Choice, component
+from segkit.config.component import component
 from segkit.config.datasets import Dataset, ShapesConfig
 from segkit.config.heads import AuxiliaryConfig, FCNConfig, Head
 from segkit.config.inference import InferenceConfig

@@ -45,7 +45,7 @@ def store_defaults() -> None:
     for group, classes in CONFIGS.items():
         for name, cls in classes.items() if group != "transform" else ():  # steps are named in YAML, not chosen
             store.store(group=group, name=name, node=defaults_of(cls), provider="segkit")
-    root = {f.name: f.default for f in dataclasses.fields(SegmentorConfig)}  # type: ignore[arg-type]
+    root = {f.name: f.default for f in dataclasses.fields(SegmentorConfig)}
     for name in STRUCTURES:
         store.store(group=name, name="default", node=to_plain(root[name]), provider="segkit")
 
@@ -55,4 +55,3 @@ def defaults_of(cls: type) -> dict[str, Any]:
     nested = {group.rpartition("/")[2] for group in CONFIGS if "/" in group and group.startswith(f"{cls.group}/")}  # type: ignore[attr-defined]
     plain: dict[str, Any] = to_plain(cls())
     return {key: value for key, value in plain.items() if key not in nested}
-
