@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 
 class SegkitError(Exception):
-    """A mistake in the input. The command line prints its message alone and exits with code 2."""
+    """A mistake in the input. The command line prints its message alone and exits with ``exit_code``."""
+
+    exit_code: int = 2
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,11 @@ class CheckpointError(SegkitError):
 
 class TrainingError(SegkitError):
     """Training cannot go on (non-finite loss, a dead or stuck rank); names step and last checkpoint."""
+
+
+class TrainingStopped(SegkitError):
+    """A signal ended the training after a step, and its state is saved; exits as a process killed by that signal."""
+
+    def __init__(self, message: str, exit_code: int = 143) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
