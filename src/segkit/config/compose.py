@@ -169,8 +169,16 @@ def normalise(parsed: Sequence[Override], folders: tuple[Path, ...] = ()) -> tup
         elif "/" in key or override.package is not None:
             problems.append(Problem(key, f"no group is called {key!r}{hint(key, known)}; groups: {', '.join(known)}"))
         else:
+            # A whole component takes the place of the default one; any other mapping is merged into it.
+            lines += [f"~{key}"] * (key in default_groups and _is_whole(override.value()))
             lines.append(f"++{body}")
     return lines, problems
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a value describes a component, or several by name."""
+    named = isinstance(value, dict) and value
+    return bool(named) and ("type" in value or all(isinstance(v, dict) and "type" in v for v in value.values()))
 
 
 def _default_groups() -> set[str]:

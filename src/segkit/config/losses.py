@@ -2,9 +2,11 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from segkit.config.component import Choice, component
+
+ClassWeights = tuple[NonNegativeFloat, ...] | None
 
 
 @component
@@ -15,6 +17,8 @@ class LossConfig:
 
     weight: NonNegativeFloat = 1.0
     """Factor of this loss in the sum."""
+    flooding: NonNegativeFloat | None = None
+    """Below this value the loss, with its factor, is climbed instead (Ishida et al., 2020); null never does."""
 
 
 @component
@@ -34,12 +38,59 @@ class CrossEntropyLossConfig(LossConfig):
     type: Literal["CrossEntropyLoss"] = "CrossEntropyLoss"
     use_sigmoid: bool = False
     """Treat each class as a yes/no question of its own."""
-    class_weights: tuple[NonNegativeFloat, ...] | None = None
-    """A weight for each class; the mean is then over the weights of the valid pixels."""
+    class_weights: ClassWeights = None
+    """A weight for each class."""
+    weighted_mean: bool = True
+    """With ``class_weights``: divide by the valid pixels' weights; false divides by their number."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread evenly over all classes."""
     ohem: OHEMConfig | None = None
     """Count only hard pixels."""
+
+
+@component
+class FocalLossConfig(LossConfig):
+    """Cross entropy that fades where the prediction is right (Lin et al., 2017, arXiv:1708.02002)."""
+
+    type: Literal["FocalLoss"] = "FocalLoss"
+    use_sigmoid: bool = True
+    """Treat each class as a yes/no question of its own; with one class always."""
+    gamma: NonNegativeFloat = 2.0
+    """How fast it fades; 0 never."""
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """Weight of yes, 1 - alpha being that of no; without ``use_sigmoid`` a factor of all."""
+    class_weights: ClassWeights = None
+    """A weight for each class."""
+    weighted_mean: bool = True
+    """With ``class_weights``: divide by the valid pixels' weights; false divides by their number."""
+
+
+@component
+class DiceLossConfig(LossConfig):
+    """1 - the overlap of prediction and truth, over all classes of an image together (arXiv:1606.04797)."""
+
+    type: Literal["DiceLoss"] = "DiceLoss"
+    use_sigmoid: bool = True
+    """Probabilities by sigmoid; false takes the softmax, unless there is one class."""
+    naive: bool = False
+    """Compare with the plain sums in place of the sums of squares."""
+    eps: PositiveFloat = 1e-3
+    """Keeps the ratio finite where nothing is predicted and nothing is true."""
+
+
+@component
+class LovaszLossConfig(LossConfig):
+    """Lovász extension of the Jaccard loss (Berman et al., 2018, arXiv:1705.08790)."""
+
+    type: Literal["LovaszLoss"] = "LovaszLoss"
+    use_sigmoid: bool = False
+    """Hinge on yes/no probabilities, all classes together; false compares softmax probabilities class by class."""
+    classes: Literal["present", "all"] | tuple[NonNegativeInt, ...] = "present"
+    """Classes that count: those in the batch (or image), all, or these ids."""
+    per_image: bool = False
+    """Rank the pixels of each image by themselves."""
+    class_weights: ClassWeights = None
+    """A weight for each class."""
 
 
 Loss = Annotated[LossConfig, Choice("loss")]
