@@ -1,8 +1,10 @@
 """Rank, world size and sums over processes; everything works unchanged in one process."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def is_distributed() -> bool:
@@ -38,3 +40,19 @@ def barrier() -> None:
     """Waits for the other processes."""
     if is_distributed():
         dist.barrier(device_ids=[torch.cuda.current_device()] if dist.get_backend() == "nccl" else None)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """The plain ``value`` of every process, in the order of their ranks."""
+    if not is_distributed():
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def broadcast_buffers(module: nn.Module) -> None:
+    """Gives every process rank 0's buffers, such as running statistics."""
+    if is_distributed():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)

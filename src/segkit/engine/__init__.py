@@ -1,0 +1,1 @@
+"""Launching and running a training: the loop, and the small objects that it calls by name."""

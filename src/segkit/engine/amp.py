@@ -1,0 +1,37 @@
+"""Automatic mixed precision: the type that the network computes in, and the scaling that float16 needs."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from segkit.config.training import AmpConfig
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Precision:
+    """How a step computes.
+
+    Args:
+        config: the options.
+        device: where the model is.
+
+    Attributes:
+        scaler: scales the loss in float16, so that small gradients do not vanish; passes everything through otherwise.
+    """
+
+    def __init__(self, config: AmpConfig, device: torch.device) -> None:
+        self.dtype = _DTYPES[config.dtype] if config.enabled else torch.float32
+        self.device = device
+        self.scaler = torch.amp.GradScaler(
+            device.type, init_scale=config.init_scale, enabled=self.dtype is torch.float16
+        )
+
+    @property
+    def scales(self) -> bool:
+        """Whether the loss is scaled, and so a step may be left out while the scale is being found."""
+        return self.scaler.is_enabled()
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of the network's forward pass; losses belong outside."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)

@@ -1,0 +1,53 @@
+"""Which checkpoints a run keeps: the last, the best, and some more."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segkit.checkpoint import write_checkpoint
+from segkit.engine.run import RunFolder
+
+
+class Checkpoints:
+    """Writes the checkpoints of a run; rank 0 calls it alone.
+
+    Args:
+        folder: of the run.
+        keep: checkpoints of finished epochs kept beside ``last`` and ``best``.
+    """
+
+    def __init__(self, folder: RunFolder, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def save(self, payload: Mapping[str, Any], *, epoch: int | None = None, best: bool = False) -> None:
+        """Writes ``last``, and under further names without writing it again.
+
+        Args:
+            payload: see :func:`segkit.checkpoint.write_checkpoint`.
+            epoch: passes done, where the checkpoint ends one that is to be kept.
+            best: whether it is the best so far.
+
+        Raises:
+            CheckpointError: if the disk is full or the folder cannot be written; the older files are untouched.
+        """
+        write_checkpoint(self.folder.last, payload)
+        if best:
+            _link(self.folder.last, self.folder.best)
+        if epoch is not None and self.keep:
+            _link(self.folder.last, self.folder.checkpoints / f"epoch-{epoch:04d}.pt")
+            for old in sorted(self.folder.checkpoints.glob("epoch-*.pt"))[: -self.keep]:
+                old.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file that is never changed in place; a copy where the file system has no links."""
+    temporary = target.with_name(f"{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)

@@ -1,0 +1,189 @@
+"""The run folder: what a training leaves behind, and who may write there."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segkit.config.component import to_plain
+from segkit.config.segmentor import SegmentorConfig
+from segkit.config.validate import validate
+from segkit.errors import TrainingError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_LOCK_WAIT_S = 15.0
+"""Workers and loaders of a killed run are gone by then."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The frozen configuration; ``segkit-train --config-dir`` is not needed to run it again."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, from which a run resumes."""
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best monitored metric."""
+        return self.checkpoints / "best.pt"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a line: training and validation records."""
+        return self.path / "log.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """The final figures; its presence says that the run is complete."""
+        return self.path / "metrics.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    def create(self, config: SegmentorConfig) -> bool:
+        """Makes the folder and writes the frozen configuration; returns whether the folder is new."""
+        new = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.config, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
+        return new
+
+    def discard_if_unused(self) -> None:
+        """Removes the folder again if training failed before it wrote anything."""
+        if [entry.name for entry in self.path.iterdir() if entry.name != ".lock"] == [self.config.name]:
+            for entry in self.path.iterdir():
+                entry.unlink()
+            self.path.rmdir()
+            for parent in self.path.parents[:2]:  # runs/<name>, if empty too
+                if any(parent.iterdir()):
+                    break
+                parent.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder against a second process that would train into it; freed even by SIGKILL.
+
+        Raises:
+            TrainingError: if another process holds it.
+        """
+        if fcntl is None:
+            yield
+            return
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            deadline = time.monotonic() + _LOCK_WAIT_S
+            while not _try_lock(file.fileno()):
+                if time.monotonic() > deadline:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                    raise TrainingError(f"{self.path}: {holder} is training into this folder; stop it, or use another")
+                time.sleep(0.2)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished training hands back.
+
+    Attributes:
+        run_dir: the run folder.
+        metrics: the last evaluation: metric -> value in [0, 1]; those of the average are called ema/<metric>.
+        best: value, epoch and step of the best monitored metric.
+        checkpoint: the checkpoint to use: the best, or the last where nothing was evaluated.
+        step: optimiser steps done.
+        epoch: passes over the training split done.
+        time_s: seconds of training and evaluation, earlier parts of a resumed run included.
+    """
+
+    run_dir: Path
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    step: int = 0
+    epoch: int = 0
+    time_s: float = 0.0
+
+
+def new_run_dir(config: SegmentorConfig) -> Path:
+    """Where the results go: as configured, or runs/<name>/<date>-<time>."""
+    if config.trainer.run_dir is not None:
+        return config.trainer.run_dir
+    base = Path("runs") / (config.trainer.name or "run")
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    path, count = base / stamp, 1
+    while path.exists():
+        count += 1
+        path = base / f"{stamp}-{count}"
+    return path
+
+
+def read_config(file: Path) -> SegmentorConfig:
+    """The configuration that :meth:`RunFolder.create` froze; needs no Hydra."""
+    return validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def write_result(folder: RunFolder, result: RunResult, details: Mapping[str, Any]) -> None:
+    """Writes the final figures, beside further ``details``."""
+    tree = {
+        "metrics": dict(result.metrics),
+        "best": dict(result.best),
+        "checkpoint": str(result.checkpoint.relative_to(folder.path)) if result.checkpoint else None,
+        "step": result.step,
+        "epoch": result.epoch,
+        "time_s": round(result.time_s, 3),
+        **details,
+    }
+    write_text(folder.metrics, json.dumps(tree, indent=2) + "\n")
+
+
+def read_result(folder: RunFolder) -> RunResult:
+    """The result that a run wrote into its folder."""
+    tree = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    checkpoint = folder.path / tree["checkpoint"] if tree["checkpoint"] else None
+    return RunResult(
+        folder.path, tree["metrics"], tree["best"], checkpoint, tree["step"], tree["epoch"], tree["time_s"]
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,174 @@
+"""All that a training carries from step to step, to and from a checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from segkit.checkpoint import read_checkpoint
+from segkit.config.component import to_plain
+from segkit.config.segmentor import SegmentorConfig
+from segkit.engine.ema import Ema
+from segkit.engine.log import Meter
+from segkit.engine.progress import Progress
+from segkit.errors import CheckpointError, ConfigError, Problem
+from segkit.types import ClassInfo
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """The live objects whose states make a checkpoint.
+
+    Attributes:
+        config: of this run.
+        info: names and colours of the classes.
+        model: the bare segmentor.
+        ema: its average, None if it is not kept.
+        optimizer: over the model's parameters.
+        scaler: of the loss.
+        meter: of the log.
+        steps_per_epoch: optimiser steps of one pass.
+    """
+
+    config: SegmentorConfig
+    info: ClassInfo
+    model: nn.Module
+    ema: Ema | None
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    meter: Meter
+    steps_per_epoch: int
+
+    def to_payload(self, progress: Progress, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Tensors and plain data, for :func:`segkit.checkpoint.write_checkpoint`."""
+        return {
+            "config": to_plain(self.config),
+            "classes": list(self.info.names),
+            "palette": [list(color) for color in self.info.palette],
+            "label_values": dict(self.info.inverse),
+            "metrics": dict(metrics),
+            "progress": progress.to_plain(),
+            "steps_per_epoch": self.steps_per_epoch,
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "log": self.meter.to_plain(),
+        }
+
+    def load(self, payload: Mapping[str, Any], path: Path) -> Progress:
+        """Takes over the state that ``path`` held.
+
+        Raises:
+            CheckpointError: if it is of another model or optimiser, or holds weights alone.
+            ConfigError: if an epoch has another number of steps now.
+        """
+        missing = [key for key in ("optimizer", "progress", "steps_per_epoch") if payload.get(key) is None]
+        if missing:
+            raise CheckpointError(
+                f"{path}: no training can go on from it, as it lacks {', '.join(missing)}; use trainer.init_from"
+            )
+        if payload["steps_per_epoch"] != self.steps_per_epoch:
+            text = f"{path} was made with {payload['steps_per_epoch']} steps an epoch, now there are"
+            hint = "keep dataloader.total_batch_size and the data, or start anew with trainer.init_from"
+            raise ConfigError([Problem("trainer.resume", f"{text} {self.steps_per_epoch}; {hint}")])
+        load_weights(self.model, payload["model"], path)
+        if self.ema:
+            load_weights(self.ema.model, payload.get("ema") or payload["model"], path)
+        _load_optimizer(self.optimizer, payload["optimizer"], path)
+        if payload.get("scaler") and self.scaler.is_enabled():
+            self.scaler.load_state_dict(payload["scaler"])
+        self.meter.load(payload["log"])
+        return Progress.from_plain(payload["progress"])
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Loads every weight.
+
+    Raises:
+        CheckpointError: if one is missing, too many, or of another shape; nothing is loaded then.
+    """
+    own = model.state_dict()
+    wrong = [
+        f"{name} is {_shape(weights[name])} there and {_shape(own[name])} here"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    wrong += [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is unknown here" for name in weights if name not in own]
+    if wrong:
+        raise CheckpointError(f"{path}: weights of another model: {_some(wrong)}")
+    model.load_state_dict(weights)
+
+
+def init_weights(model: nn.Module, path: Path) -> str:
+    """Loads what fits of a checkpoint's weights, for fine-tuning; the average's where there is one.
+
+    Returns:
+        What was loaded and what was not, in one line.
+
+    Raises:
+        CheckpointError: if the backbone is absent or another one.
+    """
+    payload = read_checkpoint(path)
+    weights: Mapping[str, Tensor] = payload.get("ema") or payload["model"]
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
+    backbone = [name for name in own if name.startswith("backbone.")]
+    lost = [name for name in backbone if name not in fitting]
+    if lost:
+        text = f"{len(lost)} of {len(backbone)} weights of the backbone are absent or of another shape"
+        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {_some(lost)}")
+    model.load_state_dict(fitting, strict=False)
+    skipped = [
+        f"{name} ({_shape(weights[name])} -> {_shape(value)})" if name in weights else f"{name} (absent)"
+        for name, value in own.items()
+        if name not in fitting
+    ]
+    text = f"{path}: loaded {len(fitting)} of {len(own)} weights"
+    return f"{text}; these start anew: {_some(skipped)}" if skipped else text
+
+
+def changed_options(before: Any, now: Any, path: str = "") -> list[str]:
+    """Where two plain configurations differ: ``path: before -> now``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        return [
+            line
+            for key in keys
+            for line in changed_options(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if before == now else [f"{path}: {before} -> {now}"]
+
+
+def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], path: Path) -> None:
+    """Loads momenta and the like; rates and decays stay those of the configuration."""
+    names = [group.get("param_names") for group in optimizer.param_groups]
+    theirs = [group.get("param_names") for group in state["param_groups"]]
+    if names != theirs:
+        raise CheckpointError(
+            f"{path}: its optimiser has other parameter groups; keep scheduler.optimizer.params_rules, or start anew "
+            "with trainer.init_from"
+        )
+    kept = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(dict(state))
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: its optimiser is another: {error}") from error
+    for group, options in zip(optimizer.param_groups, kept, strict=True):
+        group.update(options)
+
+
+def _shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "a scalar"
+
+
+def _some(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more

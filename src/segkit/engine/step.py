@@ -1,0 +1,147 @@
+"""One optimiser step: forward, losses, backward over the parts of its batch, clipping, update."""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from segkit import dist
+from segkit.config.training import TrainerConfig
+from segkit.engine.amp import Precision
+from segkit.models.segmentor import Segmentor
+from segkit.types import IGNORE_INDEX, Batch
+
+
+class TrainModel(nn.Module):
+    """Segmentor and criterion as one module, so that DDP sees one forward pass.
+
+    Args:
+        segmentor: its ``outputs(images)`` are the logits by name.
+        criterion: (outputs, target) -> the weighted terms of the loss, by name.
+        precision: of the segmentor; the losses stay in float32.
+
+    Shape:
+        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target.
+        - Output: name -> scalar.
+    """
+
+    def __init__(self, segmentor: Segmentor, criterion: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.segmentor = segmentor
+        self.criterion = criterion
+        self.precision = precision
+
+    def forward(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
+        with self.precision.autocast():
+            outputs = self.segmentor.outputs(images)
+        return self.criterion(outputs, target)
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step tells the log; nothing here waits for the device.
+
+    Attributes:
+        terms: the terms of the loss of this process's part of the batch, on the device; the loss is their sum.
+        grad_norm: norm of the gradients before clipping, over all parameters; None where it was not needed.
+        skipped: whether the update was left out, because a gradient was not finite.
+    """
+
+    terms: dict[str, Tensor]
+    grad_norm: Tensor | None = None
+    skipped: bool = False
+
+
+class TrainStep:
+    """Takes one optimiser step.
+
+    Args:
+        model: a :class:`TrainModel`, or DDP around one.
+        preprocess: (images uint8 or float, boxes) -> normalised images; runs on the device.
+        optimizer: updates the model.
+        precision: autocast and scaler.
+        config: clipping, and what to do with gradients that are not finite.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: nn.Module,
+        optimizer: Optimizer,
+        precision: Precision,
+        config: TrainerConfig,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.preprocess = preprocess
+        self.optimizer = optimizer
+        self.precision = precision
+        self.config = config
+        self.device = device
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, parts: Sequence[Batch]) -> StepOutcome:
+        """Steps on the gradient of the mean loss over ``parts``, which together are this process's batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        targets = [self._target(part) for part in parts]
+        shares = self._shares(targets)
+        total: dict[str, Tensor] = {}
+        for index, (part, target) in enumerate(zip(parts, targets, strict=True)):
+            last = index == len(parts) - 1
+            with nullcontext() if last else self._no_sync():  # gradients travel once a step
+                terms = self._backward(part, target, None if shares is None else shares[index])
+            total = {name: total[name] + term if name in total else term for name, term in terms.items()}
+        return self._update(total)
+
+    def _target(self, part: Batch) -> Tensor:
+        """(N, H, W) int64 on the device."""
+        if part.masks is None:
+            raise TypeError("a training batch without labels")
+        return part.masks.to(self.device, non_blocking=True).long()
+
+    def _shares(self, targets: Sequence[Tensor]) -> Tensor | None:
+        """What each part weighs: its share of the labelled pixels of all processes, so that splitting changes nothing.
+
+        Each part's loss is a mean over its own pixels; the loss of the whole batch is the mean over all.
+        """
+        if len(targets) == 1:
+            return None
+        counts = torch.stack([(target != IGNORE_INDEX).sum() for target in targets])
+        counts = dist.sum_over_ranks(counts).float()
+        return counts / counts.sum().clamp(min=1)
+
+    def _no_sync(self) -> AbstractContextManager[None]:
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+
+    def _backward(self, part: Batch, target: Tensor, share: Tensor | None) -> dict[str, Tensor]:
+        """Adds the gradients of one part; returns its terms, weighted by its share."""
+        images = self.preprocess(part.images.to(self.device, non_blocking=True), part.boxes)
+        terms = self.model(images, target)
+        if share is not None:
+            terms = {name: term * share for name, term in terms.items()}
+        loss = torch.stack(list(terms.values())).sum()
+        self.precision.scaler.scale(loss).backward()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _update(self, terms: dict[str, Tensor]) -> StepOutcome:
+        scaler, limit = self.precision.scaler, self.config.clip_grad_norm
+        skip_bad = self.config.non_finite == "skip" and not self.precision.scales  # the scaler skips by itself
+        norm = None
+        if limit is not None or skip_bad:
+            scaler.unscale_(self.optimizer)
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            norm = get_total_norm(gradients)
+            if skip_bad and not math.isfinite(norm.item()):  # the one place that waits, and only if configured
+                return StepOutcome(terms, norm, skipped=True)
+            if limit is not None:
+                clip_grads_with_norm_(self.parameters, limit, norm)
+        scaler.step(self.optimizer)
+        scaler.update()
+        return StepOutcome(terms, norm)
