@@ -42,10 +42,14 @@ class Registry:
         """The config class called ``name``."""
         return CONFIGS[self.group][name]
 
+    def component(self, config: Any) -> type:
+        """The class of the component that ``config`` describes."""
+        self._fill()
+        return self._classes[type(config)]
+
     def build(self, config: Any, *args: Any, **kwargs: Any) -> Any:
         """Builds the component that ``config`` describes; further arguments are passed on."""
-        self._fill()
-        return self._classes[type(config)](config, *args, **kwargs)
+        return self.component(config)(config, *args, **kwargs)
 
     def _fill(self) -> None:
         if self._filled:
@@ -57,6 +61,7 @@ class Registry:
 
 
 BACKBONES = Registry("backbone", "segkit.models.backbones")
+NECKS = Registry("head/neck", "segkit.models.necks")
 HEADS = Registry("head", "segkit.models.heads")
 LOSSES = Registry("loss", "segkit.losses")
 DATASETS = Registry("dataset", "segkit.data.datasets")

@@ -25,3 +25,26 @@ def _membership(length: int, side: int, like: Tensor) -> Tensor:
     start = interval * length // side
     stop = ((interval + 1) * length + side - 1) // side
     return ((position >= start) & (position < stop)).to(like.dtype)
+
+
+def window_means(x: Tensor, size: int, stride: tuple[int, int]) -> Tensor:
+    """Means over sliding windows: (N, C, H, W) -> (N, C, h, w).
+
+    What ``avg_pool2d(x, size, stride)`` gives, but a window that is higher or wider than the map shrinks to it, so
+    that there is always one. Two products with matrices built from the size at hand, for the same reasons as above.
+
+    Args:
+        size: side of the window.
+        stride: (vertical, horizontal) step.
+    """
+    height, width = x.shape[-2:]
+    return _window_weights(height, size, stride[0], x) @ x @ _window_weights(width, size, stride[1], x).T
+
+
+def _window_weights(length: int, size: int, stride: int, like: Tensor) -> Tensor:
+    """(windows, length) with 1 / size where a position lies in a window."""
+    side = torch.sym_min(size, length)
+    start = torch.arange((length - side) // stride + 1, device=like.device)[:, None] * stride
+    position = torch.arange(length, device=like.device)
+    inside = ((position >= start) & (position < start + side)).to(like.dtype)
+    return inside / inside.sum(dim=1, keepdim=True)

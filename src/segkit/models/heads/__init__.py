@@ -1,0 +1,1 @@
+"""Features to logits, one head a file."""

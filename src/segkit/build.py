@@ -1,0 +1,183 @@
+"""Configs to objects: the one place where the two meet."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, overload
+
+from torch import nn
+
+from segkit.config.checks import named_losses
+from segkit.config.datasets import DatasetConfig
+from segkit.config.heads import AuxiliaryConfig, HeadConfig
+from segkit.config.losses import LossConfig
+from segkit.config.segmentor import SegmentorConfig
+from segkit.config.transforms import NormalizeConfig, PaddingConfig, TransformConfig
+from segkit.data.loader import EvalLoader, Source, TrainLoader
+from segkit.data.pipeline import Pipeline
+from segkit.data.preprocess import Preprocessor
+from segkit.dist import rank, world_size
+from segkit.errors import ConfigError, Problem
+from segkit.layers.defaults import layer_defaults
+from segkit.losses.criterion import Criterion
+from segkit.models.heads.base import Head
+from segkit.models.segmentor import Segmentor
+from segkit.registry import BACKBONES, DATASETS, HEADS, LOSSES, NECKS, TRANSFORMS
+from segkit.types import Dataset, FeatureSpec
+
+
+def build_segmentor(config: SegmentorConfig) -> Segmentor:
+    """The model: channels follow from the backbone, the number of classes from the data set.
+
+    Raises:
+        ConfigError: if parts do not fit each other.
+    """
+    num_classes = len(config.dataset.classes)
+    if not num_classes:
+        raise ConfigError([Problem("dataset", "names no classes; a head needs one output for each")])
+    with layer_defaults(config.norm, config.act):
+        backbone = BACKBONES.build(config.backbone)
+        neck = None if config.head.neck is None else NECKS.build(config.head.neck, backbone.features)
+        features = backbone.features if neck is None else neck.features
+        head = HEADS.build(config.head, features, num_classes)
+        auxiliary = {
+            name: _build_auxiliary(f"auxiliary.{name}", aux, features, num_classes)
+            for name, aux in config.auxiliary.items()
+        }
+    return Segmentor(backbone, head, auxiliary, neck)
+
+
+def build_criterion(config: SegmentorConfig) -> Criterion:
+    """The training loss of every output; an auxiliary head without losses of its own takes the main ones.
+
+    Raises:
+        ConfigError: if an auxiliary head has the name of an output of the main one.
+    """
+    num_classes = len(config.dataset.classes)
+    weights = dict(config.head.output_weights)
+    losses = {output: _build_losses(config.loss, num_classes) for output in weights}
+    for name, aux in config.auxiliary.items():
+        if name in weights:
+            raise ConfigError([Problem(f"auxiliary.{name}", "is the name of an output of the main head; rename it")])
+        weights[name] = aux.weight
+        losses[name] = _build_losses(config.loss if aux.loss is None else aux.loss, num_classes)
+    own = _head_class(config.head).own_criterion(config.head, num_classes)
+    return Criterion(losses, weights, config.head.align_corners, own)
+
+
+def _build_auxiliary(
+    path: str, config: AuxiliaryConfig, features: Sequence[FeatureSpec], num_classes: int
+) -> tuple[Head, int]:
+    """The head and its level, counted from the finest."""
+    name = path.rpartition(".")[2]
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ConfigError([Problem(path, "cannot be the name of a module; use letters, digits and _, such as aux")])
+    count = len(features)
+    if not -count <= config.level < count:
+        text = f"there are {count} features; must be {-count} to {count - 1} (got {config.level})"
+        raise ConfigError([Problem(f"{path}.level", text)])
+    if config.head.neck is not None:
+        raise ConfigError([Problem(f"{path}.head.neck", "must be null; the main head's neck serves all heads")])
+    level = config.level % count
+    return HEADS.build(config.head, features[: level + 1], num_classes), level
+
+
+def _build_losses(config: LossConfig | Mapping[str, LossConfig], num_classes: int) -> dict[str, nn.Module]:
+    return {name: LOSSES.build(loss, num_classes) for name, loss in named_losses(config).items()}
+
+
+def _head_class(config: HeadConfig) -> type[Head]:
+    return HEADS.component(config)
+
+
+Role = Literal["train", "val"]
+"""Whether a split serves training or evaluation; the data set's config names it."""
+
+
+def build_dataset(config: SegmentorConfig, role: Role) -> Dataset:
+    """The split to train or to evaluate on: raw samples, their labels already class ids.
+
+    Raises:
+        DatasetError: files are missing.
+    """
+    split = config.dataset.train_split if role == "train" else config.dataset.val_split
+    dataset: Dataset = DATASETS.build(config.dataset, split)
+    return dataset
+
+
+def build_pipeline(config: SegmentorConfig, role: Role) -> Pipeline:
+    """The host's transforms; in evaluation, labels keep their size."""
+    host = [t for t in _transforms(config.dataset, role) if not isinstance(t, (NormalizeConfig, PaddingConfig))]
+    return Pipeline([TRANSFORMS.build(t) for t in host], keep_masks=role == "val")
+
+
+def build_preprocessor(config: SegmentorConfig) -> Preprocessor:
+    """The device's transforms: normalisation and the fill of padding, as the two splits' pipelines agree on.
+
+    Raises:
+        ConfigError: they disagree, or come before a transform of the host.
+    """
+    normalize, fills = [], []
+    for role in ("train", "val"):
+        steps = _transforms(config.dataset, role)
+        normalize += [t for t in steps if isinstance(t, NormalizeConfig)]
+        fills += [t.fill for t in steps if isinstance(t, PaddingConfig)]
+    if any(n != normalize[0] for n in normalize) or any(f != fills[0] for f in fills):
+        text = "Normalize and the fill of Padding must be the same as in train_transforms: the model knows one input"
+        raise ConfigError([Problem("dataset.val_transforms", text)])
+    channels = config.dataset.image_channels
+    chosen = normalize[0] if normalize else NormalizeConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
+    return Preprocessor(
+        chosen.mean, chosen.std, fill=fills[0] if fills else 0.0, channels_last=config.trainer.channels_last
+    )
+
+
+@overload
+def build_loader(config: SegmentorConfig, role: Literal["train"], dataset: Dataset | None = None) -> TrainLoader: ...
+@overload
+def build_loader(config: SegmentorConfig, role: Literal["val"], dataset: Dataset | None = None) -> EvalLoader: ...
+def build_loader(config: SegmentorConfig, role: Role, dataset: Dataset | None = None) -> TrainLoader | EvalLoader:
+    """The loader of this process.
+
+    Args:
+        config: the configuration.
+        role: ``train`` gives an endless stream that can be entered at any step, ``val`` one pass.
+        dataset: the split, if it is built already.
+
+    Raises:
+        DatasetError: files are missing.
+        ConfigError: batches do not divide over the processes.
+    """
+    padding = [t.output_size for t in _transforms(config.dataset, role) if isinstance(t, PaddingConfig)]
+    source = Source(
+        build_dataset(config, role) if dataset is None else dataset,
+        build_pipeline(config, role),
+        seed=config.trainer.seed,
+        skip_errors=role == "train" and config.dataset.on_error == "skip",
+        pad_to=padding[-1] if padding else None,
+    )
+    if role == "val":
+        return EvalLoader(source, config.dataloader, rank=rank(), world_size=world_size())
+    return TrainLoader(
+        source,
+        config.dataloader,
+        repeat_times=config.dataset.repeat_times,
+        accumulation_steps=config.trainer.accumulation_steps,
+        rank=rank(),
+        world_size=world_size(),
+    )
+
+
+def _transforms(config: DatasetConfig, role: Role) -> list[TransformConfig]:
+    """The steps of a split.
+
+    Raises:
+        ConfigError: normalisation or padding comes before a transform of the host.
+    """
+    field = "train_transforms" if role == "train" else "val_transforms"
+    steps: dict[str, TransformConfig] = getattr(config, field)
+    device: str | None = None
+    for name, step in steps.items():
+        if isinstance(step, (NormalizeConfig, PaddingConfig)):
+            device = name
+        elif device is not None:
+            raise ConfigError([Problem(f"dataset.{field}.{name}", f"must come before {device}, which runs on the device")])
+    return list(steps.values())

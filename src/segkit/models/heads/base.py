@@ -1,0 +1,37 @@
+"""What every head promises."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from segkit.config.heads import HeadConfig
+
+
+class Head(nn.Module):
+    """Turns features into logits.
+
+    A head is built as ``PSPNet(config, features, num_classes)``. Most define ``forward`` alone. One that trains
+    further logits defines ``outputs`` too, and names them in its config's ``output_weights``; one whose loss is not
+    of logits against the label of each pixel (masks, points, edges) defines ``own_criterion``.
+
+    Attributes:
+        align_corners: how the head's logits are resized to the image.
+    """
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.align_corners = config.align_corners
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Features, finest first, to (N, K, h, w) logits at the head's own resolution."""
+        raise NotImplementedError
+
+    def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What training needs, by name: ``main``, as ``forward`` gives it, and whatever else the losses read."""
+        return {"main": self(features)}
+
+    @classmethod
+    def own_criterion(cls, config: Any, num_classes: int) -> nn.Module | None:
+        """A loss that the head brings along: (outputs, target) -> weighted terms by name. Most have none."""
+        return None
