@@ -179,5 +179,6 @@ def _transforms(config: DatasetConfig, role: Role) -> list[TransformConfig]:
         if isinstance(step, (NormalizeConfig, PaddingConfig)):
             device = name
         elif device is not None:
-            raise ConfigError([Problem(f"dataset.{field}.{name}", f"must come before {device}, which runs on the device")])
+            text = f"must come before {device}, which runs on the device"
+            raise ConfigError([Problem(f"dataset.{field}.{name}", text)])
     return list(steps.values())

@@ -259,6 +259,8 @@ class DataloaderConfig:
     """Batches that each loader process prepares ahead."""
     pin_memory: bool = True
     """Copy batches through page-locked memory when there is a GPU."""
+    drop_last: bool = True
+    """Leave out an epoch's last images if they fill no batch; false fills it up from the epoch's beginning."""
 
 
 @component

@@ -1,0 +1,86 @@
+"""From the values in label files to class ids: one look-up table, applied once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segkit.data.io import Array
+from segkit.errors import ConfigError, DatasetError
+from segkit.types import IGNORE_INDEX
+
+MAX_CLASSES = 254
+"""Ids fit into uint8 beside ``IGNORE_INDEX`` and the mark of unknown values."""
+
+_UNKNOWN = 254
+
+
+class LabelMap:
+    """Turns label values into class ids or ``IGNORE_INDEX``.
+
+    Args:
+        table: value in the files -> class id, or ``"ignore"``.
+        num_classes: K; one class means that ids are 0 (absent) and 1 (present).
+        ignore_unknown: values outside of the table are ignored instead of refused.
+    """
+
+    def __init__(self, table: Mapping[int, int | str], num_classes: int, *, ignore_unknown: bool = False) -> None:
+        if num_classes > MAX_CLASSES:
+            raise ConfigError(f"dataset: {num_classes} classes; at most {MAX_CLASSES} are supported")
+        self.table = dict(table)
+        self.num_classes = num_classes
+        self.ids = max(num_classes, 2)
+        too_large = sorted(v for v in table.values() if isinstance(v, int) and v >= self.ids)
+        if too_large:
+            raise ConfigError(f"dataset.label_map: class {too_large[0]} does not exist; ids are 0 to {self.ids - 1}")
+        self._lut = np.full(65536, IGNORE_INDEX if ignore_unknown else _UNKNOWN, np.uint8)
+        for value, new in self.table.items():
+            self._lut[value] = IGNORE_INDEX if isinstance(new, str) else new
+        self._lut8 = self._lut[:256].copy()
+        self._checked = not ignore_unknown
+
+    @property
+    def inverse(self) -> dict[int, int]:
+        """Class id -> the smallest value that stands for it."""
+        found: dict[int, int] = {}
+        for value in sorted(self.table):
+            new = self.table[value]
+            if not isinstance(new, str):
+                found.setdefault(new, value)
+        return found
+
+    def __call__(self, label: Array, path: Path | str) -> NDArray[np.uint8]:
+        """Maps (H, W) uint8 or uint16 values to ids.
+
+        Raises:
+            DatasetError: a value is neither a class nor ignored; names ``path``, the values and their counts.
+        """
+        mask: NDArray[np.uint8]
+        mask = cv2.LUT(label, self._lut8) if label.dtype == np.uint8 else self._lut.take(label)  # type: ignore[assignment]
+        if self._checked and (mask == _UNKNOWN).any():
+            values, counts = np.unique(label[mask == _UNKNOWN], return_counts=True)
+            raise DatasetError(
+                f"{path}: {self.describe(dict(zip(values.tolist(), counts.tolist(), strict=True)), label)}"
+            )
+        return mask
+
+    def describe(self, unknown: Mapping[int, int], label: Array) -> str:
+        """What is wrong with these values (value -> number of pixels), and the line that would mend it."""
+        shown = ", ".join(f"{value} ({count} pixels)" for value, count in list(unknown.items())[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        noun = "value" if len(unknown) == 1 else "values"
+        return (
+            f"label {noun} {shown}{more} are neither a class (0 to {self.ids - 1}) nor ignored; "
+            f"{self._remedy(unknown, label)}"
+        )
+
+    def _remedy(self, unknown: Mapping[int, int], label: Array) -> str:
+        values = np.unique(label).tolist()
+        if self.ids == 2 and len(values) <= 2 and values[-1] == 255:
+            return "a mask of 0 and 255 needs `label_map: {0: 0, 255: 1}`"
+        if len(self.table) + len(unknown) > 40:
+            return "check the class list, give a full `label_map`, or set `unknown_labels: ignore`"
+        lines = {**self.table, **dict.fromkeys(unknown, "ignore")}
+        return "if they do not count: `label_map: {" + ", ".join(f"{k}: {v}" for k, v in sorted(lines.items())) + "}`"

@@ -1,0 +1,22 @@
+"""Normalisation of the channels; in training it runs on the device, see :mod:`segkit.data.preprocess`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from segkit.config.transforms import NormalizeConfig
+from segkit.registry import TRANSFORMS
+from segkit.types import Sample
+
+
+@TRANSFORMS.register(NormalizeConfig)
+class Normalize:
+    """(x - mean) / std for each channel, to float32. For step-by-step use; loaders leave it to the preprocessor."""
+
+    def __init__(self, config: NormalizeConfig) -> None:
+        self.config = config
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        mean, std = np.array(self.config.mean), np.array(self.config.std)
+        image = (sample.image.astype(np.float32) - mean.astype(np.float32)) * (1 / std).astype(np.float32)
+        return replace(sample, image=image)
