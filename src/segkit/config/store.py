@@ -1,8 +1,11 @@
 """Hands the dataclasses' defaults to Hydra, so that every component is an option and every field can be set."""
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from hydra.core.config_store import ConfigStore
 
 import segkit
 from segkit.config.component import CONFIGS, to_plain
@@ -39,19 +42,22 @@ def groups(folders: tuple[Path, ...] = ()) -> list[str]:
 
 def store_defaults() -> None:
     """Puts the defaults of every component into Hydra's ConfigStore, plug-in ones included."""
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
     for group, classes in CONFIGS.items():
         for name, cls in classes.items() if group != "transform" else ():  # steps are named in YAML, not chosen
-            store.store(group=group, name=name, node=defaults_of(cls), provider="segkit")
-    root = {f.name: f.default for f in dataclasses.fields(SegmentorConfig)}
-    for name in STRUCTURES:
-        store.store(group=name, name="default", node=to_plain(root[name]), provider="segkit")
+            _store(group, name, cls)
+    for field in dataclasses.fields(SegmentorConfig):
+        if field.name in STRUCTURES:
+            _store(field.name, "default", type(field.default))
+
+
+@cache
+def _store(group: str, name: str, cls: Any) -> None:  # once each: Hydra 1.4 warns when an option is stored again
+    ConfigStore.instance().store(group=group, name=name, node=defaults_of(cls), provider="segkit")
 
 
 def defaults_of(cls: type) -> dict[str, Any]:
     """A component's defaults as plain data; groups that nest below it are left to their own options."""
-    nested = {group.rpartition("/")[2] for group in CONFIGS if "/" in group and group.startswith(f"{cls.group}/")}  # type: ignore[attr-defined]
+    group = getattr(cls, "group", None)
+    nested = {name.rpartition("/")[2] for name in CONFIGS if group and name.startswith(f"{group}/")}
     plain: dict[str, Any] = to_plain(cls())
     return {key: value for key, value in plain.items() if key not in nested}
