@@ -50,16 +50,16 @@ def _file_schema(group: str, schema: Schema) -> Schema:
     top = _hoist({"anyOf": schema["anyOf"]} if "anyOf" in schema else schema, _classes(), inlined, definitions)
     choice = {"type": "array", "description": "Options to start from.", "examples": [[*options(group), "_self_"]]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"segkit {group}"}
-    return {**head, **_with_defaults(top, definitions, choice), "$defs": definitions}
+    return {**head, **_with_defaults(top, definitions), "$defs": {**definitions, "defaults": choice}}
 
 
-def _with_defaults(node: Schema, definitions: Schema, choice: Schema) -> Schema:
+def _with_defaults(node: Schema, definitions: Schema) -> Schema:
     """Adds ``defaults`` to the objects at the top of a file."""
     if "anyOf" in node:
-        return {**node, "anyOf": [_with_defaults(option, definitions, choice) for option in node["anyOf"]]}
+        return {**node, "anyOf": [_with_defaults(option, definitions) for option in node["anyOf"]]}
     if "$ref" in node:
         node = definitions[node["$ref"].rpartition("/")[2]]
-    return {**node, "properties": {"defaults": choice, **node.get("properties", {})}}
+    return {**node, "properties": {"defaults": {"$ref": "#/$defs/defaults"}, **node.get("properties", {})}}
 
 
 def _classes() -> dict[str, type]:

@@ -47,11 +47,12 @@ def store_defaults() -> None:
             _store(group, name, cls)
     for field in dataclasses.fields(SegmentorConfig):
         if field.name in STRUCTURES:
-            _store(field.name, "default", type(field.default))
+            structure: Any = type(field.default)
+            _store(field.name, "default", structure)
 
 
 @cache
-def _store(group: str, name: str, cls: Any) -> None:  # once each: Hydra 1.4 warns when an option is stored again
+def _store(group: str, name: str, cls: type) -> None:  # once each: Hydra 1.4 warns when an option is stored again
     ConfigStore.instance().store(group=group, name=name, node=defaults_of(cls), provider="segkit")
 
 
