@@ -3,11 +3,12 @@
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from segkit.errors import CheckpointError
 
@@ -64,6 +65,36 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return payload
 
 
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Loads every weight.
+
+    Raises:
+        CheckpointError: if one is missing, too many, or of another shape; nothing is loaded then.
+    """
+    own = model.state_dict()
+    wrong = [
+        f"{name} is {shape_text(weights[name])} there and {shape_text(own[name])} here"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    wrong += [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is unknown here" for name in weights if name not in own]
+    if wrong:
+        raise CheckpointError(f"{path}: weights of another model: {some_of(wrong)}")
+    model.load_state_dict(weights)
+
+
+def shape_text(value: Tensor) -> str:
+    """A tensor's shape for messages, as in 64x3x7x7."""
+    return "x".join(map(str, value.shape)) or "a scalar"
+
+
+def some_of(lines: Sequence[str]) -> str:
+    """The first lines, and how many more there are."""
+    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    return "; ".join(lines[:_SHOWN]) + more
+
+
 def _read_archive(path: Path) -> Any:
     if not path.is_file():
         kind = "a folder, not a checkpoint file" if path.is_dir() else "no such checkpoint"
@@ -90,9 +121,7 @@ def _require_plain(value: Any, where: str) -> None:
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             _require_plain(item, f"{where}[{index}]")
-    elif (
-        value is not None and type(value) not in (bool, int, float, str, bytes) and not isinstance(value, torch.Tensor)
-    ):
+    elif value is not None and type(value) not in (bool, int, float, str, bytes) and not isinstance(value, Tensor):
         raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold tensors and plain data")
 
 

@@ -1,6 +1,6 @@
 """All that a training carries from step to step, to and from a checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from segkit.checkpoint import read_checkpoint
+from segkit.checkpoint import load_weights, read_checkpoint, shape_text, some_of
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.ema import Ema
@@ -17,8 +17,6 @@ from segkit.engine.log import Meter
 from segkit.engine.progress import Progress
 from segkit.errors import CheckpointError, ConfigError, Problem
 from segkit.types import ClassInfo
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -88,25 +86,6 @@ class TrainState:
         return Progress.from_plain(payload["progress"])
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Loads every weight.
-
-    Raises:
-        CheckpointError: if one is missing, too many, or of another shape; nothing is loaded then.
-    """
-    own = model.state_dict()
-    wrong = [
-        f"{name} is {_shape(weights[name])} there and {_shape(own[name])} here"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
-    wrong += [f"{name} is missing" for name in own if name not in weights]
-    wrong += [f"{name} is unknown here" for name in weights if name not in own]
-    if wrong:
-        raise CheckpointError(f"{path}: weights of another model: {_some(wrong)}")
-    model.load_state_dict(weights)
-
-
 def init_weights(model: nn.Module, path: Path) -> str:
     """Loads what fits of a checkpoint's weights, for fine-tuning; the average's where there is one.
 
@@ -124,15 +103,15 @@ def init_weights(model: nn.Module, path: Path) -> str:
     lost = [name for name in backbone if name not in fitting]
     if lost:
         text = f"{len(lost)} of {len(backbone)} weights of the backbone are absent or of another shape"
-        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {_some(lost)}")
+        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {some_of(lost)}")
     model.load_state_dict(fitting, strict=False)
     skipped = [
-        f"{name} ({_shape(weights[name])} -> {_shape(value)})" if name in weights else f"{name} (absent)"
+        f"{name} ({shape_text(weights[name])} -> {shape_text(value)})" if name in weights else f"{name} (absent)"
         for name, value in own.items()
         if name not in fitting
     ]
     text = f"{path}: loaded {len(fitting)} of {len(own)} weights"
-    return f"{text}; these start anew: {_some(skipped)}" if skipped else text
+    return f"{text}; these start anew: {some_of(skipped)}" if skipped else text
 
 
 def changed_options(before: Any, now: Any, path: str = "") -> list[str]:
@@ -163,12 +142,3 @@ def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], path: Path) 
         raise CheckpointError(f"{path}: its optimiser is another: {error}") from error
     for group, options in zip(optimizer.param_groups, kept, strict=True):
         group.update(options)
-
-
-def _shape(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "a scalar"
-
-
-def _some(lines: Sequence[str]) -> str:
-    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return "; ".join(lines[:_SHOWN]) + more
