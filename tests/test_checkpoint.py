@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from segkit.checkpoint import read_checkpoint, write_checkpoint
+from segkit.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from segkit.errors import CheckpointError
 
 
@@ -113,3 +113,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         write_checkpoint(path, {**payload(), "ema": {}})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_weights_of_another_model_are_refused_and_nothing_is_loaded() -> None:
+    model = torch.nn.Linear(2, 3)
+    before = model.weight.clone()
+    weights = {"weight": torch.zeros(4, 2), **{f"layer{i}": torch.zeros(1) for i in range(5)}}
+    with pytest.raises(CheckpointError, match=r"weight is 4x2 there and 3x2 here; bias is missing; .* and 4 more"):
+        load_weights(model, weights, Path("best.pt"))
+    assert torch.equal(model.weight, before)

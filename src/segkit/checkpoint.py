@@ -16,6 +16,8 @@ FORMAT = "segkit"
 """The word under ``format`` that tells our files from others'."""
 VERSION = 1
 """Raised whenever an older segkit could misread a new file."""
+_PLAIN = (bool, int, float, str, bytes)  # exactly: numpy's floats are floats too, but would be pickled as numpy's
+_SHOWN = 3
 
 
 def write_checkpoint(path: Path, payload: Mapping[str, Any]) -> None:
@@ -121,7 +123,7 @@ def _require_plain(value: Any, where: str) -> None:
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             _require_plain(item, f"{where}[{index}]")
-    elif value is not None and type(value) not in (bool, int, float, str, bytes) and not isinstance(value, Tensor):
+    elif value is not None and type(value) not in _PLAIN and not isinstance(value, Tensor):
         raise TypeError(f"{where} is a {type(value).__name__}; checkpoints hold tensors and plain data")
 
 
