@@ -1,5 +1,6 @@
 """Reads images and label images from files, and refuses torn or unsuitable ones with their path."""
 
+import importlib
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -108,7 +109,7 @@ def _check_whole(path: Path, data: bytes) -> None:
     if data.startswith(_JPEG):
         whole = data.rfind(b"\xff\xd9", _jpeg_scan_start(data)) >= 0
     elif data.startswith(_PNG):
-        whole = data.find(b"IEND", max(0, len(data) - 4096)) >= 0 or b"IEND" in data
+        whole = data.rfind(b"IEND") >= 0
     else:
         return
     if not whole:
@@ -141,10 +142,28 @@ def _decode_image(path: Path, data: bytes, channels: int, apply_exif: bool) -> A
         return _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | exif)
     if channels == 1:
         return _decode(path, data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | exif)
+    if channels != 4 and path.suffix.lower() in (".tif", ".tiff"):
+        return _decode_bands(path, data)
     image = _decode(path, data, cv2.IMREAD_UNCHANGED)
-    if channels == 4 and image.ndim == 3 and image.shape[2] == 4 and not path.suffix.lower().startswith(".tif"):
+    if image.ndim == 3 and image.shape[2] == 4:
         return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
     return image
+
+
+def _decode_bands(path: Path, data: bytes) -> Array:
+    """A TIFF of many bands, which OpenCV does not read."""
+    try:
+        tifffile: Any = importlib.import_module("tifffile")
+    except ImportError:
+        text = "more than 4 channels in a TIFF need `pip install tifffile`; or store the images as .npy"
+        raise DatasetError(f"{path}: {text}") from None
+    try:
+        bands: Array = tifffile.imread(BytesIO(data))
+    except (tifffile.TiffFileError, ValueError, OSError) as error:
+        raise DatasetError(f"{path}: cannot be decoded ({error})") from None
+    if bands.ndim == 3 and bands.shape[0] < min(bands.shape[1:]):
+        bands = bands.transpose(1, 2, 0)  # band after band
+    return bands
 
 
 def _decode_label(path: Path, data: bytes) -> Array:

@@ -17,6 +17,16 @@ MAX_CLASSES = 254
 _UNKNOWN = 254
 
 
+class UnknownLabelError(DatasetError):
+    """A label file with values that are neither a class nor ignored.
+
+    Attributes:
+        counts: value -> number of pixels.
+    """
+
+    counts: Mapping[int, int] = {}
+
+
 class LabelMap:
     """Turns label values into class ids or ``IGNORE_INDEX``.
 
@@ -61,24 +71,25 @@ class LabelMap:
         mask = cv2.LUT(label, self._lut8) if label.dtype == np.uint8 else self._lut.take(label)  # type: ignore[assignment]
         if self._checked and (mask == _UNKNOWN).any():
             values, counts = np.unique(label[mask == _UNKNOWN], return_counts=True)
-            raise DatasetError(
-                f"{path}: {self.describe(dict(zip(values.tolist(), counts.tolist(), strict=True)), label)}"
-            )
+            found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+            binary = len(np.unique(label)) <= 2
+            error = UnknownLabelError(f"{path}: {self.describe(found, two_values=binary)}")
+            error.counts = found
+            raise error
         return mask
 
-    def describe(self, unknown: Mapping[int, int], label: Array) -> str:
+    def describe(self, unknown: Mapping[int, int], *, two_values: bool = False) -> str:
         """What is wrong with these values (value -> number of pixels), and the line that would mend it."""
         shown = ", ".join(f"{value} ({count} pixels)" for value, count in list(unknown.items())[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        noun = "value" if len(unknown) == 1 else "values"
+        verb = "value {} is" if len(unknown) == 1 else "values {} are"
         return (
-            f"label {noun} {shown}{more} are neither a class (0 to {self.ids - 1}) nor ignored; "
-            f"{self._remedy(unknown, label)}"
+            f"label {verb.format(shown + more)} neither a class (0 to {self.ids - 1}) nor ignored; "
+            f"{self._remedy(unknown, two_values)}"
         )
 
-    def _remedy(self, unknown: Mapping[int, int], label: Array) -> str:
-        values = np.unique(label).tolist()
-        if self.ids == 2 and len(values) <= 2 and values[-1] == 255:
+    def _remedy(self, unknown: Mapping[int, int], two_values: bool) -> str:
+        if self.ids == 2 and two_values and list(unknown) == [255]:
             return "a mask of 0 and 255 needs `label_map: {0: 0, 255: 1}`"
         if len(self.table) + len(unknown) > 40:
             return "check the class list, give a full `label_map`, or set `unknown_labels: ignore`"

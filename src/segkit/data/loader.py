@@ -252,7 +252,7 @@ class _Restartable:
         return self.batches.stream(self.start_step)
 
 
-def _same(fields: dict[str, Any]) -> dict[str, Any]:
+def _same(fields: Any) -> Any:
     return fields
 
 

@@ -17,8 +17,8 @@ from segkit.data.io import Array
 
 Size = tuple[int, int]
 
-_TOLERANCE = 1 / 256
-"""Pixels that a window's sampling grid may be off from the whole image's: less than one grey level at any edge."""
+_TOLERANCE = 1 / 2048
+"""Pixels that a window's sampling grid may be off from the whole image's: one step of OpenCV's coefficients."""
 
 _SUPPORT = {
     cv2.INTER_LINEAR: 1,

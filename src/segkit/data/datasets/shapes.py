@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.config.datasets import ShapesConfig
+from segkit.data.io import Array
 from segkit.errors import ConfigError
 from segkit.registry import DATASETS
 from segkit.types import IGNORE_INDEX, ClassInfo, Sample
@@ -125,7 +126,7 @@ def _texture(rng: Rng, size: tuple[int, int], color: NDArray[np.float64], contra
     """Smooth random blotches around a colour: (H, W, 3)."""
     cells = int(rng.integers(3, 12))
     coarse = color + rng.uniform(-contrast, contrast, (cells, cells, 1)) + rng.uniform(-12, 12, (cells, cells, 3))
-    fine: Image = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), size[::-1], interpolation=cv2.INTER_LINEAR)
+    fine: Array = cv2.resize(np.clip(coarse, 0, 255).astype(np.uint8), size[::-1], interpolation=cv2.INTER_LINEAR)
     return fine
 
 
@@ -146,7 +147,7 @@ def _photograph(image: Image, rng: Rng) -> Image:
     corners = rng.uniform(0.6, 1.2, (2, 2)).astype(np.float32)
     light = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)[:, :, None]
     if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (3, 3), 0)
+        image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0), np.uint8)
     noise = rng.integers(0, 256, image.shape, np.uint8).astype(np.float32) - 127.5
     lit: Image = np.clip(image * light + noise * rng.uniform(0.05, 0.2), 0, 255).astype(np.uint8)
     return lit

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from segkit.config.transforms import NormalizeConfig
+from segkit.data.io import Array
 from segkit.registry import TRANSFORMS
 from segkit.types import Sample
 
@@ -18,5 +19,5 @@ class Normalize:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         mean, std = np.array(self.config.mean), np.array(self.config.std)
-        image = (sample.image.astype(np.float32) - mean.astype(np.float32)) * (1 / std).astype(np.float32)
+        image: Array = (sample.image.astype(np.float32) - mean.astype(np.float32)) * (1 / std).astype(np.float32)
         return replace(sample, image=image)

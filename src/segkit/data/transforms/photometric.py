@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.config.transforms import PhotoMetricDistortionConfig
+from segkit.data.io import Array
 from segkit.errors import ConfigError
 from segkit.registry import TRANSFORMS
 from segkit.types import Sample
@@ -76,5 +77,5 @@ def _merged(first: Table | None, second: Table | None) -> Table | None:
     return second[first]
 
 
-def _look_up(image: NDArray[np.uint8], table: Table | None) -> NDArray[np.uint8]:
-    return image if table is None else cv2.LUT(image, table)  # type: ignore[return-value]
+def _look_up(image: Array, table: Table | None) -> Array:
+    return image if table is None else cv2.LUT(image, table)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from segkit.config.transforms import RandomRotationConfig
+from segkit.data.io import Array
 from segkit.data.transforms.base import INTERPOLATIONS, Frame, Geometric
 from segkit.data.views import Warped
 from segkit.registry import TRANSFORMS
@@ -27,7 +28,7 @@ class RandomRotation(Geometric):
 def rotated(frame: Frame, angle: float, config: RandomRotationConfig) -> Frame:
     """The frame turned by ``angle`` degrees."""
     height, width = frame.size
-    matrix = cv2.invertAffineTransform(cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0))
+    matrix: Array = cv2.invertAffineTransform(cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0))
     image = Warped(frame.image, matrix, INTERPOLATIONS[config.interpolation], config.fill)
     mask = None if frame.mask is None else Warped(frame.mask, matrix, cv2.INTER_NEAREST, IGNORE_INDEX)
     return Frame(image, mask)
