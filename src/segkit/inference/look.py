@@ -32,11 +32,20 @@ class Look:
         self._stop = 0  # the row past them
 
     @property
+    def num_images(self) -> int:
+        """N."""
+        return self._newest.shape[0]
+
+    @property
     def num_classes(self) -> int:
         """K."""
+        return self._newest.shape[1]
+
+    @property
+    def _newest(self) -> Tensor:
         if not self._held:
             self._pull()
-        return self._held[0].shape[1]
+        return self._held[-1]
 
     def rows(self, start: int, stop: int) -> Tensor:
         """(N, K, stop - start, W); rows above ``start`` are forgotten, so it must not fall from call to call."""

@@ -1,4 +1,4 @@
-"""From images to class ids, with memory that does not grow with classes times pixels."""
+"""From images to class ids, in memory that does not grow with classes times pixels."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,54 +8,58 @@ from torch import Tensor
 from segkit.config.inference import InferenceConfig
 from segkit.inference.look import Look, Model
 from segkit.inference.tta import looks
-from segkit.ops.resize import resize
 from segkit.ops.rows import resize_rows, source_rows
+from segkit.types import Batch
 
 BLOCK_ELEMENTS = 2**22
-"""Scores held at the result's size at a time: 16 MiB, for about as long as a processor's cache holds them."""
+"""Scores held at the result's size at a time: 16 MiB, about what a processor's cache holds."""
 
 Size = tuple[int, int]
+Box = tuple[int, int, int, int]
 
 
 @torch.no_grad()
-def predict_scores(model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None) -> Tensor:
+def predict_scores(
+    model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None, box: Box | None = None
+) -> Tensor:
     """Scores of every class: logits, or probabilities where ``config.average`` is "probs".
 
     Args:
-        model: in eval mode; called under the caller's autocast.
+        model: in eval mode; runs under the caller's autocast.
         images: (N, C, H, W), normalised.
-        config: the way of looking; ``tta.swaps`` null means none.
-        size: (height, width) of the result; None is the images'.
+        config: the way of looking, from :func:`segkit.inference.options.inference_options`.
+        size: (height, width) of the result; None is that of ``box``.
+        box: (top, left, height, width) of the part of the images that counts; None is all.
 
     Returns:
         (N, K, height, width) float32.
     """
-    return torch.cat([block for _, block in _blocks(model, images, config, size)], dim=2)
+    return torch.cat([block for _, block in _blocks(model, images, config, size, box)], dim=2)
 
 
-def predict_probs(model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None) -> Tensor:
-    """Probabilities of every class: (N, K, height, width) float32; see :func:`predict_scores`.
+def predict_probs(
+    model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None, box: Box | None = None
+) -> Tensor:
+    """Probabilities of every class: (N, K, height, width) float32; arguments as :func:`predict_scores`.
 
     They sum to 1 over the classes; a single class has its own, by the sigmoid.
     """
-    scores = predict_scores(model, images, config, size=size)
+    scores = predict_scores(model, images, config, size=size, box=box)
     if config.average == "probs":
         return scores
     return scores.sigmoid_() if scores.shape[1] == 1 else scores.softmax(dim=1)
 
 
 @torch.no_grad()
-def predict_classes(model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None) -> Tensor:
-    """The likeliest class of each pixel: (N, height, width) uint8; see :func:`predict_scores`.
+def predict_classes(
+    model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None, box: Box | None = None
+) -> Tensor:
+    """The likeliest class of each pixel: (N, height, width) uint8; arguments as :func:`predict_scores`.
 
-    A single class is 1 where its probability reaches ``config.threshold``, else 0. The scores exist for a block of
-    rows at a time only; the result is that of all rows at once.
+    A single class is 1 where its probability reaches ``config.threshold``, else 0. Scores exist for a block of rows
+    at a time only; the result is that of all rows at once.
     """
-    height, width = size or images.shape[2:]
-    result = torch.empty(len(images), height, width, dtype=torch.uint8, device=images.device)
-    for first, block in _blocks(model, images, config, size):
-        result[:, first : first + block.shape[2]] = _decided(block, config)
-    return result
+    return torch.cat([_decided(block, config) for _, block in _blocks(model, images, config, size, box)], dim=1)
 
 
 def predict_batch(
@@ -64,45 +68,69 @@ def predict_batch(
     """Class ids of each image of a batch, at its own size: N tensors (height, width) uint8.
 
     Args:
-        model: as in :func:`predict_scores`, as are ``images`` and ``config``.
-        images: see there.
-        config: see there.
-        sizes: N pairs (height, width).
-        boxes: (N, 4) rows (top, left, height, width): where the image lies in its padded frame; None is everywhere.
+        model: as in :func:`predict_scores`.
+        images: (N, C, H, W), normalised and padded.
+        config: as in :func:`predict_scores`.
+        sizes: (height, width) of each result.
+        boxes: (N, 4) rows (top, left, height, width): where the images lie in their frames; None is everywhere.
     """
-    frame = [0, 0, *images.shape[2:]]
-    padded = [False] * len(images) if boxes is None else [box != frame for box in boxes.tolist()]
-    if not any(padded) and len(set(sizes)) == 1:
-        return list(predict_classes(model, images, config, size=sizes[0]))
-    results = []
-    for index, size in enumerate(sizes):
-        image = images[index : index + 1]
-        if boxes is not None and padded[index]:
-            classes = _classes_in_box(model, image, config, size=size, box=boxes[index].tolist())
-        else:
-            classes = predict_classes(model, image, config, size=size)
-        results.append(classes[0])
-    return results
+    frame = (0, 0, images.shape[2], images.shape[3])
+    places: list[Box] = [frame] * len(images) if boxes is None else [_box(row) for row in boxes.tolist()]
+    if len(set(sizes)) == len(set(places)) == 1:
+        return list(predict_classes(model, images, config, size=sizes[0], box=places[0]))
+    return [
+        predict_classes(model, images[i : i + 1], config, size=sizes[i], box=places[i])[0] for i in range(len(images))
+    ]
 
 
-def _classes_in_box(model: Model, images: Tensor, config: InferenceConfig, *, size: Size, box: Sequence[int]) -> Tensor:
-    top, left, height, width = box
-    scores = predict_scores(model, images, config)[:, :, top : top + height, left : left + width]
-    return _decided(resize(scores, size, align_corners=model.align_corners), config)
+def labels_of(batch: Batch) -> list[Tensor]:
+    """The labels of each image of a batch, at the image's own size, without padding: N tensors (height, width) uint8.
+
+    What :func:`predict_batch` with ``batch.sizes`` is compared with.
+
+    Raises:
+        ValueError: the batch has no labels.
+    """
+    if batch.masks is None:
+        raise ValueError("the batch has no labels")
+    if all(tuple(batch.masks.shape[1:]) == tuple(size) for size in batch.sizes):
+        return list(batch.masks)
+    # Padded along with their images.
+    return [
+        mask[top : top + height, left : left + width]
+        for mask, (top, left, height, width) in zip(batch.masks, batch.boxes.tolist(), strict=True)
+    ]
 
 
-def _blocks(model: Model, images: Tensor, config: InferenceConfig, size: Size | None) -> Iterator[tuple[int, Tensor]]:
-    """Pairs (first row, (N, K, rows, width) scores): the mean of all looks at the result's size, from the top down."""
-    height, width = size or (images.shape[2], images.shape[3])
+def _box(row: Sequence[int]) -> Box:
+    top, left, height, width = row
+    return top, left, height, width
+
+
+def _blocks(
+    model: Model, images: Tensor, config: InferenceConfig, size: Size | None, box: Box | None
+) -> Iterator[tuple[int, Tensor]]:
+    """Pairs (first row, (N, K, rows, width) scores) at the result's size, from the top down."""
     taken = list(looks(model, images, config))
-    rows = max(BLOCK_ELEMENTS // (len(images) * taken[0].num_classes * width), 1)
+    frame = (images.shape[2], images.shape[3])
+    if box is not None and box != (0, 0, *frame):
+        top, left, height, width = box
+        whole = torch.cat([block for _, block in _averaged(taken, frame, model.align_corners)], dim=2)
+        taken = [Look(height, iter([whole[:, :, top : top + height, left : left + width]]))]
+        frame = (height, width)
+    yield from _averaged(taken, size or frame, model.align_corners)
+
+
+def _averaged(taken: Sequence[Look], size: Size, align_corners: bool) -> Iterator[tuple[int, Tensor]]:
+    """The mean of all looks, resized."""
+    height, width = size
+    rows = max(BLOCK_ELEMENTS // (taken[0].num_images * taken[0].num_classes * width), 1)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
-        parts = (_resized(look, (height, width), start, stop, model.align_corners) for look in taken)
-        total = next(parts)
-        for part in parts:
-            total = total + part
-        yield start, total / len(taken) if len(taken) > 1 else total
+        total, *others = (_resized(look, size, start, stop, align_corners) for look in taken)
+        for other in others:
+            total = total + other
+        yield start, total / len(taken) if others else total
 
 
 def _resized(look: Look, size: Size, start: int, stop: int, align_corners: bool) -> Tensor:
