@@ -1,0 +1,1 @@
+"""Kinds of golden cases, one a module."""

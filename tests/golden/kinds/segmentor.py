@@ -1,0 +1,63 @@
+"""Whole models: logits of an image, and losses, all in eval mode."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import fill
+import torch
+from differences import Difference, compare_stored
+from torch import Tensor
+
+from segkit.build import build_criterion, build_segmentor
+from segkit.config.segmentor import SegmentorConfig
+from segkit.models.interop.sssegmentation import config_from_facts, convert_state, output_of
+from segkit.models.segmentor import Segmentor
+from segkit.types import IGNORE_INDEX
+
+Case = dict[str, Any]
+Arrays = dict[str, Any]
+
+
+def matches(case: Case) -> bool:
+    return "facts" in case and "segmentor" in case["facts"]
+
+
+def compare_case(case: Case, arrays: Arrays) -> Iterator[Difference]:
+    config = config_from_facts(case["facts"])
+    model = build_segmentor(config).eval()
+    image = torch.from_numpy(fill.image(case["input_shape"]))
+    load(model, case, config, gain=1.0)
+    ours: dict[str, Tensor] = {"logits": model(image)}
+    if any(name.startswith("loss_") for name in case["outputs"]):
+        terms = build_criterion(config)(model.outputs(image), target_of(case))
+        ours |= losses_by_name(terms, case["facts"]["losses"])
+    if any(name.startswith("gain_") for name in case["outputs"]):
+        load(model, case, config, gain=case["gain"])
+        ours["gain_logits"] = model(image)
+    for name in case["outputs"]:
+        yield compare_stored(name, ours.get(name), case, arrays)
+
+
+def load(model: Segmentor, case: Case, config: SegmentorConfig, gain: float) -> None:
+    """Fills the reference's state, and loads it through interop."""
+    filled = fill.fill_state(case["state"], case["constant"], gain)
+    state = {name: torch.from_numpy(value) for name, value in filled.items()}
+    model.load_state_dict(convert_state(state, config, model.state_dict()))
+
+
+def losses_by_name(terms: Mapping[str, Tensor], losses: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Our terms, "<output>.<loss>", summed to theirs."""
+    found = {}
+    for name in losses:
+        output = output_of(name)
+        found[name] = torch.stack([x for key, x in terms.items() if key.partition(".")[0] == output]).sum()
+    return found | {"loss_total": torch.stack(list(terms.values())).sum()}
+
+
+def target_of(case: Case) -> Tensor:
+    """The labels that the case names, such as fill.target(2,64,64,19,255), with our value for what is ignored."""
+    numbers = re.fullmatch(r"fill\.target\(([\d,\s-]+)\)", case["target"])
+    n, h, w, num_classes, ignore = (int(x) for x in numbers[1].split(","))
+    labels = torch.from_numpy(fill.target(n, h, w, num_classes, ignore))
+    return labels.masked_fill(labels == ignore, IGNORE_INDEX)
