@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
 from torch import nn
+from torch.optim import Optimizer
 
 from segkit.config.checks import named_losses
 from segkit.config.datasets import DatasetConfig
 from segkit.config.heads import AuxiliaryConfig, HeadConfig
 from segkit.config.losses import LossConfig
 from segkit.config.segmentor import SegmentorConfig
+from segkit.config.training import OptimizerConfig, SchedulerConfig
 from segkit.config.transforms import NormalizeConfig, PaddingConfig, TransformConfig
 from segkit.data.loader import EvalLoader, Source, TrainLoader
 from segkit.data.pipeline import Pipeline
@@ -20,7 +22,9 @@ from segkit.layers.defaults import layer_defaults
 from segkit.losses.criterion import Criterion
 from segkit.models.heads.base import Head
 from segkit.models.segmentor import Segmentor
-from segkit.registry import BACKBONES, DATASETS, HEADS, LOSSES, NECKS, TRANSFORMS
+from segkit.optim.optimizers import make_optimizer
+from segkit.optim.schedulers import Scheduler
+from segkit.registry import BACKBONES, DATASETS, HEADS, LOSSES, NECKS, SCHEDULERS, TRANSFORMS
 from segkit.types import Dataset, FeatureSpec
 
 
@@ -164,6 +168,21 @@ def build_loader(config: SegmentorConfig, role: Role, dataset: Dataset | None = 
         rank=rank(),
         world_size=world_size(),
     )
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
+    """The optimiser of a model that is on its device already.
+
+    Raises:
+        ConfigError: a rule matches no parameter, or there is nothing to train.
+    """
+    return make_optimizer(config, model)
+
+
+def build_scheduler(config: SchedulerConfig, steps_per_epoch: int) -> Scheduler:
+    """The learning rate of every step, and how many there are."""
+    scheduler: Scheduler = SCHEDULERS.build(config, steps_per_epoch)
+    return scheduler
 
 
 def _transforms(config: DatasetConfig, role: Role) -> list[TransformConfig]:

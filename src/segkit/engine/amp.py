@@ -5,8 +5,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from segkit.config.training import AmpConfig
-
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+from segkit.inference.precision import autocast
 
 
 class Precision:
@@ -21,11 +20,10 @@ class Precision:
     """
 
     def __init__(self, config: AmpConfig, device: torch.device) -> None:
-        self.dtype = _DTYPES[config.dtype] if config.enabled else torch.float32
+        self.config = config
         self.device = device
-        self.scaler = torch.amp.GradScaler(
-            device.type, init_scale=config.init_scale, enabled=self.dtype is torch.float16
-        )
+        scales = config.enabled and config.dtype == "float16"
+        self.scaler = torch.amp.GradScaler(device.type, init_scale=config.init_scale, enabled=scales)
 
     @property
     def scales(self) -> bool:
@@ -34,4 +32,4 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of the network's forward pass; losses belong outside."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32)
+        return autocast(self.config, self.device)

@@ -44,3 +44,8 @@ class Ema:
         torch._foreach_lerp_(self._averages, current, self.momentum)
         for ours, theirs in self._copies:
             ours.copy_(theirs)
+
+    def on(self, device: torch.device) -> nn.Module:
+        """The averaged model, on a device that can run it quickly."""
+        here = next(self.model.parameters()).device
+        return self.model if here == device else copy.deepcopy(self.model).to(device)

@@ -17,8 +17,13 @@ from segkit.config.training import LoggerConfig
 from segkit.engine.progress import Progress as Position
 from segkit.engine.run import RunFolder
 from segkit.engine.watch import Report
+from segkit.metrics.scores import Scores
+from segkit.types import ClassInfo
 
 T = TypeVar("T")
+
+_SHOWN = ("miou", "all_accuracy")
+"""Metrics of an evaluation that the console tells; the log has all."""
 
 
 class Meter:
@@ -151,25 +156,25 @@ class RunLog:
         """A line for the person who watches."""
         self.console.print(text, markup=False)
 
-    def step(self, report: Report, position: Position, lr: float) -> None:
-        """Takes in a step; every ``log_interval_steps`` it is told."""
+    def step(self, report: Report, epoch: int, lr: float) -> None:
+        """Takes in a step of pass ``epoch``, counted from 1; every ``log_interval_steps`` it is told."""
         self.meter.add(report.terms)
         if not self.speaks:
             return
         if self._bar is not None:
-            figures = f"epoch {position.epoch + 1}/{self.total_epochs}  loss {report.loss:.4f}"
+            figures = f"epoch {epoch}/{self.total_epochs}  loss {report.loss:.4f}"
             self._bar.update(self._bar.task_ids[0], completed=report.step, figures=figures)
         if report.step % self.config.log_interval_steps == 0 or report.step == self.total_steps:
-            self._line(report, position, lr)
+            self._line(report, epoch, lr)
 
-    def _line(self, report: Report, position: Position, lr: float) -> None:
+    def _line(self, report: Report, epoch: int, lr: float) -> None:
         means = self.meter.take()
         step_s, wait = self.watch.take()
         speed = self.batch_size / step_s
         record = {
             "kind": "train",
             "step": report.step,
-            "epoch": position.epoch + 1,
+            "epoch": epoch,
             "lr": lr,
             "loss": sum(means.values()),
             "terms": means,
@@ -186,21 +191,30 @@ class RunLog:
         scalars |= {} if report.grad_norm is None else {"grad_norm": report.grad_norm}
         self._scalars("train", scalars, report.step)
 
-    def validation(
-        self, position: Position, metrics: Mapping[str, float], class_iou: Mapping[str, float], seconds: float
-    ) -> None:
-        """Tells an evaluation."""
+    def validation(self, step: int, epoch: int, scores: Mapping[str, Scores], info: ClassInfo, seconds: float) -> None:
+        """Tells an evaluation.
+
+        Args:
+            step: optimiser steps done.
+            epoch: passes done.
+            scores: of each model, by the prefix of its metrics: "" and "ema/".
+            info: names of the classes.
+            seconds: how long it took; they do not count as training.
+        """
         self.watch.leave_out(seconds)
         if not self.speaks:
             return
-        epoch = position.epoch + 1
-        iou = {name: _finite(value) for name, value in class_iou.items()}
-        values = {name: _finite(value) for name, value in metrics.items()}
-        self._write({"kind": "val", "step": position.step, "epoch": epoch, "time_s": round(seconds, 3)} | values)
-        self._scalars("val", metrics, position.step)
-        self._scalars("val_iou", {k: v for k, v in iou.items() if v is not None}, position.step)
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        self.say(f"evaluation after epoch {epoch}: {shown}  ({seconds:.1f} s)")
+        record: dict[str, Any] = {"kind": "val", "step": step, "epoch": epoch, "time_s": round(seconds, 3)}
+        shown = []
+        for prefix, score in scores.items():
+            iou = dict(zip(info.names, score.per_class["iou"].tolist(), strict=True))
+            record |= {f"{prefix}{name}": _finite(value) for name, value in score.overall.items()}
+            record[f"{prefix}iou"] = {name: _finite(value) for name, value in iou.items()}
+            self._scalars(f"val/{prefix}".rstrip("/"), score.overall, step)
+            self._scalars(f"val_iou/{prefix}".rstrip("/"), iou, step)
+            shown += [f"{prefix}{name} {score.overall[name]:.4f}" for name in _SHOWN]
+        self._write(record)
+        self.say(f"evaluation after epoch {epoch}: {'  '.join(shown)}  ({seconds:.1f} s)")
 
     def image(self, name: str, image: Any, step: int) -> None:
         """Shows a picture, (H, W, 3) uint8, in TensorBoard."""
@@ -215,7 +229,8 @@ class RunLog:
     def _scalars(self, group: str, values: Mapping[str, float], step: int) -> None:
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"{group}/{name}", value, step)
+                if math.isfinite(value):
+                    self._board.add_scalar(f"{group}/{name}", value, step)
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
@@ -236,7 +251,7 @@ def _cut(file: Path, position: Position) -> None:
     done = [
         record
         for record in read_log(file)
-        if (record["step"] <= position.step if record["kind"] == "train" else record["epoch"] <= position.epoch)
+        if record["step"] <= (position.step if record["kind"] == "train" else position.evaluated_step)
     ]
     temporary = file.with_name(f"{file.name}.tmp")
     temporary.write_text("".join(json.dumps(record) + "\n" for record in done), encoding="utf-8")

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,10 @@ class RunFolder:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
 
+    def is_used(self) -> bool:
+        """Whether a training wrote here."""
+        return self.last.exists() or self.log.exists()
+
     def create(self, config: SegmentorConfig) -> bool:
         """Makes the folder and writes the frozen configuration; returns whether the folder is new."""
         new = not self.path.exists()
@@ -125,7 +129,7 @@ class RunResult:
     Attributes:
         run_dir: the run folder.
         metrics: the last evaluation: metric -> value in [0, 1]; those of the average are called ema/<metric>.
-        best: value, epoch and step of the best monitored metric.
+        best: value, epoch and step of the best monitored metric; empty where it was never defined.
         checkpoint: the checkpoint to use: the best, or the last where nothing was evaluated.
         step: optimiser steps done.
         epoch: passes over the training split done.
@@ -133,12 +137,12 @@ class RunResult:
     """
 
     run_dir: Path
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    best: Mapping[str, float] = field(default_factory=dict)
-    checkpoint: Path | None = None
-    step: int = 0
-    epoch: int = 0
-    time_s: float = 0.0
+    metrics: Mapping[str, float]
+    best: Mapping[str, float]
+    checkpoint: Path
+    step: int
+    epoch: int
+    time_s: float
 
 
 def new_run_dir(config: SegmentorConfig) -> Path:
@@ -164,7 +168,7 @@ def write_result(folder: RunFolder, result: RunResult, details: Mapping[str, Any
     tree = {
         "metrics": dict(result.metrics),
         "best": dict(result.best),
-        "checkpoint": str(result.checkpoint.relative_to(folder.path)) if result.checkpoint else None,
+        "checkpoint": str(result.checkpoint.relative_to(folder.path)),
         "step": result.step,
         "epoch": result.epoch,
         "time_s": round(result.time_s, 3),
@@ -176,9 +180,14 @@ def write_result(folder: RunFolder, result: RunResult, details: Mapping[str, Any
 def read_result(folder: RunFolder) -> RunResult:
     """The result that a run wrote into its folder."""
     tree = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    checkpoint = folder.path / tree["checkpoint"] if tree["checkpoint"] else None
     return RunResult(
-        folder.path, tree["metrics"], tree["best"], checkpoint, tree["step"], tree["epoch"], tree["time_s"]
+        folder.path,
+        metrics=tree["metrics"],
+        best=tree["best"],
+        checkpoint=folder.path / tree["checkpoint"],
+        step=tree["step"],
+        epoch=tree["epoch"],
+        time_s=tree["time_s"],
     )
 
 

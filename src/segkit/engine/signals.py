@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -49,16 +50,8 @@ class StopSignals:
         if self.received is None:
             self.received, self._at = signal.Signals(number), time.monotonic()
 
-    def raise_if_received(self) -> None:
-        """Leaves at once, where nothing is lost by it.
 
-        Raises:
-            TrainingStopped: if a signal came.
-        """
-        if self.received is not None:
-            raise stopped(self.received)
-
-
-def stopped(number: signal.Signals) -> TrainingStopped:
+def stopped(number: signal.Signals, step: int, folder: Path) -> TrainingStopped:
     """The error that ends a training which was asked to stop."""
-    return TrainingStopped(f"stopped by {number.name}; the same command goes on from there", 128 + number)
+    text = f"stopped by {number.name} after step {step}, which is saved; trainer.run_dir={folder} goes on from there"
+    return TrainingStopped(text, 128 + number)

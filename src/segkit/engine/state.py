@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,6 +17,7 @@ from segkit.engine.ema import Ema
 from segkit.engine.log import Meter
 from segkit.engine.progress import Progress
 from segkit.errors import CheckpointError, ConfigError, Problem
+from segkit.metrics.scores import Scores
 from segkit.types import ClassInfo
 
 
@@ -43,14 +45,20 @@ class TrainState:
     meter: Meter
     steps_per_epoch: int
 
-    def to_payload(self, progress: Progress, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Tensors and plain data, for :func:`segkit.checkpoint.write_checkpoint`."""
+    def to_payload(self, progress: Progress, scores: Mapping[str, Scores]) -> dict[str, Any]:
+        """Tensors and plain data, for :func:`segkit.checkpoint.write_checkpoint`.
+
+        Args:
+            progress: where the training is.
+            scores: of the last evaluation, by the prefix of their metrics ("" and "ema/").
+        """
         return {
             "config": to_plain(self.config),
             "classes": list(self.info.names),
             "palette": [list(color) for color in self.info.palette],
             "label_values": dict(self.info.inverse),
-            "metrics": dict(metrics),
+            "metrics": flat_metrics(scores),
+            "scores": {prefix: _plain_scores(score) for prefix, score in scores.items()},
             "progress": progress.to_plain(),
             "steps_per_epoch": self.steps_per_epoch,
             "model": self.model.state_dict(),
@@ -61,13 +69,13 @@ class TrainState:
         }
 
     def load(self, payload: Mapping[str, Any], path: Path) -> Progress:
-        """Takes over the state that ``path`` held.
+        """Takes over the state that ``path`` held, but for its scores.
 
         Raises:
             CheckpointError: if it is of another model or optimiser, or holds weights alone.
             ConfigError: if an epoch has another number of steps now.
         """
-        missing = [key for key in ("optimizer", "progress", "steps_per_epoch") if payload.get(key) is None]
+        missing = [key for key in ("optimizer", "progress", "scores", "log") if payload.get(key) is None]
         if missing:
             raise CheckpointError(
                 f"{path}: no training can go on from it, as it lacks {', '.join(missing)}; use trainer.init_from"
@@ -84,6 +92,28 @@ class TrainState:
             self.scaler.load_state_dict(payload["scaler"])
         self.meter.load(payload["log"])
         return Progress.from_plain(payload["progress"])
+
+
+def flat_metrics(scores: Mapping[str, Scores]) -> dict[str, float]:
+    """Every overall figure under one name: ``miou``, ``ema/miou``, ..."""
+    return {f"{prefix}{name}": value for prefix, score in scores.items() for name, value in score.overall.items()}
+
+
+def read_scores(payload: Mapping[str, Any]) -> dict[str, Scores]:
+    """The scores that a checkpoint holds."""
+    return {
+        prefix: Scores(
+            {name: np.array(values, np.float64) for name, values in tree["per_class"].items()},
+            tree["overall"],
+            np.array(tree["support"], np.int64),
+        )
+        for prefix, tree in payload["scores"].items()
+    }
+
+
+def _plain_scores(scores: Scores) -> dict[str, Any]:
+    per_class = {name: values.tolist() for name, values in scores.per_class.items()}
+    return {"per_class": per_class, "overall": dict(scores.overall), "support": scores.support.tolist()}
 
 
 def init_weights(model: nn.Module, path: Path) -> str:

@@ -122,7 +122,9 @@ class TrainStep:
 
     def _backward(self, part: Batch, target: Tensor, share: Tensor | None) -> dict[str, Tensor]:
         """Adds the gradients of one part; returns its terms, weighted by its share."""
-        images = self.preprocess(part.images.to(self.device, non_blocking=True), part.boxes)
+        images = self.preprocess(
+            part.images.to(self.device, non_blocking=True), part.boxes.to(self.device, non_blocking=True)
+        )
         terms = self.model(images, target)
         if share is not None:
             terms = {name: term * share for name, term in terms.items()}

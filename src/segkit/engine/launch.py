@@ -1,0 +1,209 @@
+"""Starting a training: in this process, or in several of torchrun's."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from segkit import errors
+from segkit.config.component import to_plain
+from segkit.config.segmentor import SegmentorConfig
+from segkit.config.validate import validate
+from segkit.engine.devices import count_processes, share_of_threads
+from segkit.engine.process import is_external, open_store, process_group, run_process
+from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result
+from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, TrainingStopped
+
+_GRACE_S = 120
+"""Time that processes have to save when they are asked to stop."""
+
+
+def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> RunResult:
+    """Trains a model.
+
+    One process trains right here, so that a debugger works; several are started through torchrun's own API. Under
+    an external torchrun every process calls this, and rank 0's configuration is used.
+
+    Args:
+        config: all options; under an external torchrun, only rank 0 needs one.
+        run_dir: folder of the results, in place of ``config.trainer.run_dir``. A run that was cut off goes on there.
+
+    Raises:
+        TrainingStopped: a signal asked to stop; the state is saved.
+        SegkitError: the input cannot be used, or training cannot go on.
+        RuntimeError: a process failed for a reason that is not the user's; holds its traceback.
+    """
+    if is_external():
+        return _train_external(config, run_dir)
+    if config is None:
+        raise TypeError("config is needed where torchrun did not start this process")
+    folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
+    processes = count_processes(config.trainer)
+    with _prepared(config, folder):
+        if processes == 1:
+            return run_process(config, folder)
+        return _launch(config, folder, processes)
+
+
+@contextmanager
+def _prepared(config: SegmentorConfig, folder: RunFolder) -> Iterator[None]:
+    """The run folder, with the frozen configuration; gone again if training failed before it wrote anything."""
+    if config.trainer.resume == "never" and folder.is_used():
+        text = f"is never, but {folder.path} holds a run; use another trainer.run_dir, or trainer.resume=auto"
+        raise ConfigError([Problem("trainer.resume", text)])
+    if folder.path.exists():
+        with folder.locked():  # nobody is training there
+            pass
+    new = folder.create(config)
+    try:
+        yield
+    except BaseException:
+        if new:
+            folder.discard_if_unused()
+        raise
+
+
+def _launch(config: SegmentorConfig, folder: RunFolder, processes: int) -> RunResult:
+    """Starts the processes and waits for them."""
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=config.trainer.max_restarts,
+        monitor_interval=0.1,
+    )
+    launch.shutdown_timeout = _GRACE_S  # older torch has no such field, and waits 30 s
+    command = ["-m", "segkit.engine.worker", str(folder.path)]
+    try:
+        with _environment(config, processes), _launcher_signals(), _quiet_agent():
+            elastic_launch(launch, sys.executable)(*command)
+    except ChildFailedError as failed:
+        raise _failure(failed.failures, folder) from None
+    except SignalException as stop:
+        number = signal.Signals(stop.sigval)
+        text = f"stopped by {number.name}; trainer.run_dir={folder.path} goes on from the last checkpoint"
+        raise TrainingStopped(text, 128 + number) from None
+    return read_result(folder)
+
+
+@contextmanager
+def _environment(config: SegmentorConfig, processes: int) -> Iterator[None]:
+    """Variables that the processes inherit; the machine's cores are shared evenly."""
+    added = {"OMP_NUM_THREADS": str(share_of_threads(config.trainer, processes))}
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _launcher_signals() -> Iterator[None]:
+    """Signals that ask for a checkpoint reach the processes; afterwards ours are as before.
+
+    The agent passes SIGTERM, SIGINT and SIGHUP on, but dies of the others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    passed_on = _signals("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    translated = _signals("SIGUSR1", "SIGUSR2")
+    before = {number: signal.getsignal(number) for number in (*passed_on, *translated)}
+
+    def as_sigterm(number: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    for number in translated:
+        signal.signal(number, as_sigterm)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _signals(*names: str) -> list[signal.Signals]:
+    """Those of them that this system has."""
+    return [signal.Signals[name] for name in names if hasattr(signal, name)]
+
+
+@contextmanager
+def _quiet_agent() -> Iterator[None]:
+    """The agent tells each failure in dozens of lines; ours is told once, by the caller."""
+    logger = logging.getLogger("torch.distributed.elastic")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Exception:
+    """The error of the process that failed first; the others fail because of it."""
+    rank, failure = min(failures.items(), key=_order)
+    details: dict[str, Any] = failure.error_file_data.get("segkit", {})
+    if failure.exitcode < 0:
+        name = signal.Signals(-failure.exitcode).name
+        why = " (often: out of memory)" if name == "SIGKILL" else ""
+        return TrainingError(f"process {rank} (pid {failure.pid}) was ended by {name}{why}; {_go_on(folder)}")
+    if details.get("user"):
+        kind = getattr(errors, details["kind"], SegkitError)
+        if issubclass(kind, TrainingStopped):
+            return TrainingStopped(details["text"], details["exit_code"])
+        return kind(details["text"]) if issubclass(kind, SegkitError) else SegkitError(details["text"])
+    if details:
+        callstack = failure.error_file_data["message"]["extraInfo"]["py_callstack"]
+        return RuntimeError(f"process {rank} failed; {_go_on(folder)}\n\n{callstack}")
+    return RuntimeError(f"process {rank} ended with exit code {failure.exitcode}; {_go_on(folder)}")
+
+
+def _order(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, float]:
+    """A process that was killed first, then one with a user's mistake, then the earliest."""
+    failure = item[1]
+    details = failure.error_file_data.get("segkit", {})
+    return failure.exitcode >= 0, not details.get("user"), details.get("time", float(failure.timestamp))
+
+
+def _go_on(folder: RunFolder) -> str:
+    if not folder.last.exists():
+        return "there is no checkpoint yet"
+    return f"trainer.run_dir={folder.path} goes on from the last checkpoint"
+
+
+def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) -> RunResult:
+    """One of the processes of an external torchrun: rank 0 tells the others what to do."""
+    store, rank, world_size = open_store()
+    if rank == 0:
+        if config is None:
+            raise TypeError("rank 0 needs a config")
+        folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
+        store.set("config", json.dumps({"tree": to_plain(config), "run_dir": str(folder.path.resolve())}))
+        with _prepared(config, folder), process_group(config, store, rank, world_size):
+            return run_process(config, folder)
+    told = json.loads(store.get("config"))
+    config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
+    with process_group(config, store, rank, world_size):
+        run_process(config, folder)
+    return read_result(folder)

@@ -1,0 +1,64 @@
+"""One process of a training: from its environment to the trainer and back."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+
+import torch.distributed as torch_dist
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+
+from segkit import dist
+from segkit.config.segmentor import SegmentorConfig
+from segkit.engine.devices import choose_device, set_backends, share_of_threads
+from segkit.engine.run import RunFolder, RunResult
+from segkit.engine.trainer import Trainer
+
+
+def run_process(config: SegmentorConfig, folder: RunFolder) -> RunResult:
+    """Trains in this process, which belongs to a group if there is one.
+
+    Raises:
+        SegkitError: see :class:`Trainer`.
+    """
+    alone = not torch_dist.is_initialized()
+    local_rank = 0 if alone else int(os.environ["LOCAL_RANK"])
+    local_size = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = share_of_threads(config.trainer, local_size) if config.trainer.num_threads or local_size > 1 else None
+    set_backends(config.trainer, threads)
+    writes = alone or torch_dist.get_rank() == 0
+    with folder.locked() if writes else nullcontext():
+        return Trainer(config, folder, choose_device(config.trainer, local_rank)).fit()
+
+
+def open_store() -> tuple[Store, int, int]:
+    """The key-value store of the processes that torchrun, or we, started: (store, rank, world size)."""
+    store, rank, world_size = next(torch_dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    # A restarted group finds the same store. Under the old keys gloo would wait for the addresses of dead processes.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"segkit/{attempt}", store), rank, world_size
+
+
+@contextmanager
+def process_group(config: SegmentorConfig, store: Store, rank: int, world_size: int) -> Iterator[None]:
+    """The group of all processes; left in good order only if nothing was raised, as the others may be gone then."""
+    device = choose_device(config.trainer, int(os.environ["LOCAL_RANK"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of defaults that differ between its versions
+        torch_dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=world_size,
+            timeout=timedelta(seconds=config.trainer.timeout_s),
+            device_id=device if device.type == "cuda" else None,
+        )
+    yield
+    dist.barrier()  # rank 0 writes the report when the others are done
+    torch_dist.destroy_process_group()
+
+
+def is_external() -> bool:
+    """Whether torchrun, or another launcher that sets its variables, started this process."""
+    return {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()

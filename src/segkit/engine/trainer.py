@@ -1,0 +1,355 @@
+"""The training loop."""
+
+import math
+import signal
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
+
+from segkit import dist
+from segkit.build import (
+    build_criterion,
+    build_loader,
+    build_optimizer,
+    build_preprocessor,
+    build_scheduler,
+    build_segmentor,
+)
+from segkit.checkpoint import load_weights, read_checkpoint
+from segkit.config.component import to_plain
+from segkit.config.segmentor import SegmentorConfig
+from segkit.engine.amp import Precision
+from segkit.engine.checkpoints import Checkpoints
+from segkit.engine.ema import Ema
+from segkit.engine.evaluator import Evaluator
+from segkit.engine.log import RunLog
+from segkit.engine.progress import Progress
+from segkit.engine.report import write_report
+from segkit.engine.run import RunFolder, RunResult
+from segkit.engine.seeds import seed_init, seed_step
+from segkit.engine.signals import StopSignals, stopped
+from segkit.engine.state import TrainState, changed_options, flat_metrics, init_weights, read_scores
+from segkit.engine.step import TrainModel, TrainStep
+from segkit.engine.watch import Report, Watch
+from segkit.errors import TrainingError
+from segkit.inference.options import inference_options
+from segkit.layers.norm import SyncBatchNorm2d
+from segkit.metrics.scores import Scores
+from segkit.types import Batch
+
+_SHOWN = 8
+
+
+class Trainer:
+    """Trains one model, alone or as one of several processes.
+
+    Args:
+        config: all options.
+        folder: of the run; it exists.
+        device: where to compute.
+
+    Raises:
+        SegkitError: if the data, the model or the checkpoint to go on from cannot be used; nothing is written then.
+    """
+
+    def __init__(self, config: SegmentorConfig, folder: RunFolder, device: torch.device) -> None:
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.is_main = dist.rank() == 0
+        self._build_data()
+        self._build_model()
+        self._build_records()
+        self._resume()
+
+    def _build_data(self) -> None:
+        config = self.config
+        self.loader = build_loader(config, "train")
+        self.eval_loader = build_loader(config, "val")
+        self.info = self.eval_loader.source.dataset.info
+        self.preprocess = build_preprocessor(config).to(self.device)
+        self.scheduler = build_scheduler(config.scheduler, self.loader.steps_per_epoch)
+        self.total_steps = self.scheduler.total_steps
+
+    def _build_model(self) -> None:
+        config = self.config
+        self.precision = Precision(config.amp, self.device)
+        seed_init(config.trainer.seed)
+        layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+        self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        self.resumes_from = _resume_source(self.config, self.folder)
+        self.notes: list[str] = []
+        if config.trainer.init_from is not None and self.resumes_from is None:
+            self.notes.append(init_weights(self.model, config.trainer.init_from))
+        self.ema = Ema(config.ema, self.model) if config.ema.enabled else None
+        self.optimizer = build_optimizer(config.scheduler.optimizer, self.model)
+        joined: nn.Module = TrainModel(self.model, build_criterion(config), self.precision).to(self.device)
+        if config.trainer.compile:
+            joined.compile()
+        if dist.is_distributed():
+            joined = _distribute(joined, self.device)
+        self.step = TrainStep(joined, self.preprocess, self.optimizer, self.precision, config.trainer, self.device)
+
+    def _build_records(self) -> None:
+        config = self.config
+        self.watch = Watch(self.device)
+        self.signals = StopSignals()
+        self.evaluator = Evaluator(
+            self.eval_loader,
+            self.preprocess,
+            inference_options(config),
+            num_classes=len(self.info.names),
+            precision=self.precision,
+            device=self.device,
+        )
+        self.checkpoints = Checkpoints(self.folder, config.trainer.keep_checkpoints)
+        self.log = RunLog(
+            self.folder,
+            config.logger,
+            total_steps=self.total_steps,
+            total_epochs=self.scheduler.total_epochs,
+            batch_size=config.dataloader.total_batch_size,
+            speaks=self.is_main,
+        )
+        self.state = TrainState(
+            config,
+            self.info,
+            self.model,
+            self.ema,
+            self.optimizer,
+            self.precision.scaler,
+            self.log.meter,
+            self.loader.steps_per_epoch,
+        )
+
+    def _resume(self) -> None:
+        self.progress = Progress()
+        self.saved_step = -1
+        self.scores: dict[str, Scores] = {}
+        if self.resumes_from is not None:
+            payload = read_checkpoint(self.resumes_from)
+            self.progress = self.state.load(payload, self.resumes_from)
+            self.scores = read_scores(payload)
+            self.saved_step = self.progress.step if self.resumes_from == self.folder.last else -1
+            self.notes.append(f"going on from {self.resumes_from} after step {self.progress.step}")
+            changed = [line for line in changed_options(payload["config"], to_plain(self.config)) if _matters(line)]
+            if changed:
+                self.notes.append(f"options changed since: {'; '.join(changed[:_SHOWN])}")
+        self.began = time.perf_counter() - self.progress.time_s
+
+    def fit(self) -> RunResult:
+        """Trains to the end, evaluating and saving along the way.
+
+        Raises:
+            TrainingStopped: a signal asked to stop; the state is saved.
+            TrainingError: the loss is not finite.
+        """
+        self.model.train()
+        with self.signals, closing(self._batches()) as batches:
+            self.log.open(self.progress)
+            try:
+                self._introduce()
+                if self._evaluation_due():  # the run was cut off in the middle of it
+                    self._evaluate()
+                for parts in self.log.watch.waiting(batches):
+                    self._train_step(parts)
+                    if self._save_due():
+                        self._save()
+                    if self._evaluation_due():
+                        self._evaluate()
+                return self._finish()
+            finally:
+                self.log.close()
+
+    def _finish(self) -> RunResult:
+        """The result; rank 0 leaves the report."""
+        self._digest(self.watch.all())
+        progress, chosen = self.progress, self.folder.best if self.folder.best.exists() else self.folder.last
+        best: dict[str, float] = {}
+        if progress.best_value is not None:
+            best = {"value": progress.best_value, "epoch": progress.best_epoch, "step": progress.best_step}
+        result = RunResult(
+            self.folder.path,
+            metrics=flat_metrics(self.scores),
+            best=best,
+            checkpoint=chosen,
+            step=progress.step,
+            epoch=self._epoch(progress.step - 1),
+            time_s=progress.time_s,
+        )
+        if self.is_main:
+            self._report(result)
+        return result
+
+    def _report(self, result: RunResult) -> None:
+        """Table, curves and pictures of the checkpoint to use; the final figures come last, as they end the run."""
+        payload = read_checkpoint(result.checkpoint)
+        averaged = self.config.trainer.monitor.startswith("ema/")
+        load_weights(self.model, payload["ema" if averaged else "model"], result.checkpoint)
+        rows = self.evaluator.examples(self.model, self.config.logger.num_overlays)
+        scores = read_scores(payload)["ema/" if averaged else ""]
+        write_report(self.log, result, scores, self.info, rows, monitor=self.config.trainer.monitor)
+
+    def _batches(self) -> Generator[Sequence[Batch]]:
+        """The parts of each step that is still to do."""
+        stream = cast("Generator[Batch]", self.loader.stream(self.progress.step))
+        with closing(stream):
+            for _ in range(self.total_steps - self.progress.step):
+                yield list(islice(stream, self.config.trainer.accumulation_steps))
+
+    def _train_step(self, parts: Sequence[Batch]) -> None:
+        done = self.progress.step
+        self.scheduler.apply(self.optimizer, done)
+        seed_step(self.config.trainer.seed, rank=dist.rank(), step=done)
+        outcome = self.step(parts)
+        if self.ema and not outcome.skipped:
+            self.ema.update()
+        self.progress = replace(self.progress, step=done + 1)
+        names = [name for part in parts for name in part.names]
+        self.watch.post(done + 1, outcome, stop=self.signals.received is not None, names=names)
+        if self._digest(self.watch.ready()):
+            self._save()
+            raise self._stopped()
+
+    def _digest(self, reports: Iterable[Report]) -> bool:
+        """Logs finished steps; returns whether some process was asked to stop."""
+        stop = False
+        for report in reports:
+            if report.bad_names is not None:
+                self._not_finite(report)
+            else:
+                self.log.step(report, self._epoch(report.step - 1), self.scheduler.lr_at(report.step - 1))
+            stop |= report.stop
+        return stop
+
+    def _not_finite(self, report: Report) -> None:
+        """Ends the run, or tells the loss that was left out."""
+        names = [name for names in dist.gather_objects(list(report.bad_names or ())) for name in names]
+        terms = ", ".join(f"{name} {value:g}" for name, value in report.terms.items() if not math.isfinite(value))
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        text = f"step {report.step}: the loss is not finite ({terms}); samples: {', '.join(names[:_SHOWN])}{more}"
+        if self.config.trainer.non_finite == "skip":
+            self.log.say(f"{text}; the step is left out")
+            return
+        raise TrainingError(f"{text}; {self._last_good()}")
+
+    def _save_due(self) -> bool:
+        step, config = self.progress.step, self.config.trainer
+        in_epoch = config.save_interval_steps is not None and step % config.save_interval_steps == 0
+        whole = step % self.loader.steps_per_epoch == 0 and self._epochs_done() % config.save_interval_epochs == 0
+        return in_epoch or whole or step == self.total_steps
+
+    def _save(self, *, best: bool = False) -> None:
+        """Writes a checkpoint of this very step."""
+        self._digest(self.watch.all())  # or the means of the log would miss a step, and a bad loss would be saved
+        self._require_finite_weights()
+        self.progress = replace(self.progress, time_s=time.perf_counter() - self.began)
+        if self.is_main:
+            ends_epoch = self.progress.step % self.loader.steps_per_epoch == 0
+            payload = self.state.to_payload(self.progress, self.scores)
+            self.checkpoints.save(payload, epoch=self._epochs_done() if ends_epoch else None, best=best)
+        self.saved_step = self.progress.step
+
+    def _require_finite_weights(self) -> None:
+        """Keeps the last good checkpoint good: a gradient can be infinite where the loss is not."""
+        weights = [p.detach() for p in self.model.parameters()]
+        if not math.isfinite(get_total_norm(weights).item()):
+            bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
+            text = f"step {self.progress.step}: weights are not finite: {', '.join(bad[:3])} ({len(bad)} in all)"
+            hint = "lower scheduler.optimizer.lr, or set trainer.clip_grad_norm"
+            raise TrainingError(f"{text}; {hint}; {self._last_good()}")
+
+    def _evaluation_due(self) -> bool:
+        step, every = self.progress.step, self.config.trainer.eval_interval_epochs
+        ends = step > 0 and step % self.loader.steps_per_epoch == 0 and self._epochs_done() % every == 0
+        return (ends or step == self.total_steps) and self.progress.evaluated_step != step
+
+    def _evaluate(self) -> None:
+        if self.saved_step != self.progress.step:
+            self._save()  # so that nothing is lost if the run is stopped or killed in the middle of it
+        began = time.perf_counter()
+        models = {"": self.model} | ({"ema/": self.ema.on(self.device)} if self.ema else {})
+        self.scores = self.evaluator(models, check=self._leave_if_asked)
+        self.model.train()
+        seconds = time.perf_counter() - began
+        metrics = flat_metrics(self.scores)
+        value = metrics[self.config.trainer.monitor]
+        best = not math.isnan(value) and (self.progress.best_value is None or value > self.progress.best_value)
+        self.progress = replace(self.progress, evaluated_step=self.progress.step)
+        if best:
+            epoch, step = self._epoch(self.progress.step - 1), self.progress.step
+            self.progress = replace(self.progress, best_value=value, best_epoch=epoch, best_step=step)
+        self.log.validation(self.progress.step, self._epoch(self.progress.step - 1), self.scores, self.info, seconds)
+        self._save(best=best)
+
+    def _leave_if_asked(self) -> None:
+        if self.signals.received is not None:
+            raise self._stopped()
+
+    def _stopped(self) -> Exception:
+        number = self.signals.received or signal.SIGTERM  # another rank's signal
+        return stopped(number, self.progress.step, self.folder.path)
+
+    def _epoch(self, done: int) -> int:
+        """The pass, counted from 1, that the step after ``done`` finished ones belongs to."""
+        return done // self.loader.steps_per_epoch + 1
+
+    def _epochs_done(self) -> int:
+        return self.progress.step // self.loader.steps_per_epoch
+
+    def _last_good(self) -> str:
+        if not self.folder.last.exists():
+            return "there is no checkpoint yet"
+        return f"last checkpoint: {self.folder.last}" + (f" (step {self.saved_step})" if self.saved_step >= 0 else "")
+
+    def _introduce(self) -> None:
+        config = self.config
+        count = sum(p.numel() for p in self.model.parameters())
+        self.log.say(
+            f"{config.head.type} on {config.backbone.type}, {count / 1e6:.2f} M parameters; "  # type: ignore[attr-defined]
+            f"{len(self.loader.source.dataset)} training and {len(self.eval_loader.source.dataset)} validation images; "
+            f"{self.total_steps} steps of {config.dataloader.total_batch_size} images on "
+            f"{dist.world_size()} x {self.device.type}"
+        )
+        self.log.say(f"run folder: {self.folder.path}")
+        for note in self.notes:
+            self.log.say(note)
+
+
+def _resume_source(config: SegmentorConfig, folder: RunFolder) -> Path | None:
+    """The checkpoint to go on from, None for a fresh start.
+
+    A run's own last checkpoint comes before a file that was given: a job that is queued again has done more since.
+    """
+    if folder.last.exists():
+        return folder.last
+    return config.trainer.resume if isinstance(config.trainer.resume, Path) else None
+
+
+def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """DDP; it sends rank 0's running statistics around only if the processes have their own."""
+    own_statistics = any(
+        isinstance(m, _BatchNorm) and not isinstance(m, SyncBatchNorm2d) and m.track_running_stats
+        for m in model.modules()
+    )
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        broadcast_buffers=own_statistics,
+        gradient_as_bucket_view=True,
+    )
+
+
+def _matters(line: str) -> bool:
+    """Whether a changed option can change the result."""
+    return not line.startswith(("trainer.run_dir", "trainer.resume", "trainer.name", "logger.", "trainer.max_restarts"))
