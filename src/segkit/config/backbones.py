@@ -118,9 +118,12 @@ class MobileNetV2Config(ConvolutionalConfig):
     out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=6)], ...], Field(min_length=1)] = (1, 2, 4, 6)
     """Stages to return."""
 
+    STAGE_STRIDES: ClassVar = (2, 4, 8, 16, 16, 32, 32)
+    """Input pixels per cell after each stage, as the classifier has them."""
+
     @property
     def strides(self) -> tuple[int, ...]:
-        return tuple(min((2, 4, 8, 16, 16, 32, 32)[i], self.output_stride) for i in self.out_indices)
+        return tuple(min(self.STAGE_STRIDES[i], self.output_stride) for i in self.out_indices)
 
 
 @component

@@ -1,0 +1,77 @@
+"""ResNet with dilation (He et al., 2016, arXiv:1512.03385)."""
+
+from typing import Any
+
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import nn
+
+from segkit.config.backbones import ResNetConfig
+from segkit.layers.act import build_act
+from segkit.models.backbones.timm_adapter import TimmBackbone
+from segkit.models.backbones.weights import create_model
+from segkit.registry import BACKBONES
+
+_TIMM_WEIGHTS = {  # (letter, depth) -> tag
+    **{("", depth): "tv_in1k" for depth in (18, 34, 50, 101, 152)},
+    **{(letter, depth): "gluon_in1k" for letter in "cds" for depth in (50, 101, 152)},
+    **{("d", depth): "ra2_in1k" for depth in (18, 34)},
+}
+
+
+@BACKBONES.register(ResNetConfig)
+class ResNet(TimmBackbone):
+    """ResNet whose last stages keep their resolution by dilation, as PSPNet and DeepLab use it.
+
+    Shape:
+        - Input: (N, in_channels, H, W).
+        - Output: stages ``out_indices``; stage i has base_channels * 2**i channels, four times as many from depth 50.
+    """
+
+    def __init__(self, config: ResNetConfig) -> None:
+        letter = _letter(config)
+        model = create_model(
+            config,
+            f"resnet{config.depth}{letter if (letter, config.depth) in _TIMM_WEIGHTS else ''}",
+            _TIMM_WEIGHTS.get((letter or "", config.depth)) if letter is not None else None,
+            output_stride=config.output_stride,
+            channels=tuple(config.base_channels * 2**stage for stage in range(4)),
+            avg_down=config.avg_down,
+            **_stem(config),
+            **({} if config.act is None else {"act_layer": lambda inplace: build_act(1, config.act)}),
+        )
+        stages = (model.layer1, model.layer2, model.layer3, model.layer4)
+        for stage, natural_stride in zip(stages, (4, 8, 16, 32), strict=True):
+            _place_dilation(stage, max(1, natural_stride // config.output_stride), config)
+        super().__init__(config, model, [stage + 1 for stage in config.out_indices])  # timm's map 0 is the stem's
+
+
+def _stem(config: ResNetConfig) -> dict[str, Any]:
+    return {"stem_type": "deep", "stem_width": config.stem_channels // 2} if config.deep_stem else {"stem_type": ""}
+
+
+def _letter(config: ResNetConfig) -> str | None:
+    """The letter by which the Gluon zoo, and timm, call this kind of ResNet; None if it has no name."""
+    if config.base_channels != 64 or config.act is not None or config.style != "pytorch":
+        return None
+    kinds = {(False, 64, False): "", (True, 64, False): "c", (True, 64, True): "d", (True, 128, False): "s"}
+    return kinds.get((config.deep_stem, config.stem_channels, config.avg_down))
+
+
+def _place_dilation(stage: nn.Sequential, dilation: int, config: ResNetConfig) -> None:
+    """Dilates one convolution of each block, and no pooling; timm dilates both of a BasicBlock."""
+    for index, block in enumerate(stage):
+        contracted = config.contract_dilation and index == 0
+        cell = max(1, dilation // 2) if contracted else dilation
+        if isinstance(block, BasicBlock):
+            _dilate(block.conv1, cell)
+            _dilate(block.conv2, 1)
+        if isinstance(block, Bottleneck):
+            _dilate(block.conv2, cell)
+            if config.style == "caffe":
+                block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+        if config.avg_down and block.downsample is not None and block.stride == 1:
+            block.downsample[0] = nn.Identity()
+
+
+def _dilate(conv: nn.Conv2d, dilation: int) -> None:
+    conv.dilation = conv.padding = (dilation, dilation)
