@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -342,11 +343,15 @@ def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParall
         isinstance(m, _BatchNorm) and not isinstance(m, SyncBatchNorm2d) and m.track_running_stats
         for m in model.modules()
     )
+    # The name since torch 2.15; the older one warns there.
+    sync = next(
+        k for k in ("forward_sync_buffers", "broadcast_buffers") if k in signature(DistributedDataParallel).parameters
+    )
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=own_statistics,
         gradient_as_bucket_view=True,
+        **{sync: own_statistics},
     )
 
 
