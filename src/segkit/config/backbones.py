@@ -93,10 +93,8 @@ class ResNetConfig(ConvolutionalConfig):
 
     @model_validator(mode="after")
     def _stem_fits(self) -> Self:
-        if self.deep_stem and self.stem_channels % 2:
-            raise ValueError("stem_channels must be even with a deep stem, which is half as wide inside")
-        if not self.deep_stem and self.stem_channels != 64:
-            raise ValueError("stem_channels must be 64 with the 7x7 stem; or set deep_stem=true")
+        if self.stem_channels % 2:
+            raise ValueError("stem_channels must be even, as a deep stem is half as wide inside")
         return self
 
     @property

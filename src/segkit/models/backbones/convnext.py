@@ -1,12 +1,14 @@
 """ConvNeXt (Liu et al., 2022, arXiv:2201.03545)."""
 
+from typing import Any
+
 from segkit.config.backbones import ConvNeXtConfig
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
 from segkit.registry import BACKBONES
 
 _THREE_NINE, _DEEP = (3, 3, 9, 3), (3, 3, 27, 3)
-_TIMM_WEIGHTS = {  # (depths, channels, global response normalisation) -> name, tag
+_TIMM_WEIGHTS: dict[Any, tuple[str, str]] = {  # (depths, channels, global response normalisation) -> name, tag
     (_THREE_NINE, (96, 192, 384, 768), False): ("convnext_tiny", "fb_in22k"),
     (_DEEP, (96, 192, 384, 768), False): ("convnext_small", "fb_in22k"),
     (_DEEP, (128, 256, 512, 1024), False): ("convnext_base", "fb_in22k"),

@@ -1,12 +1,14 @@
-"""MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381) and V3 (Howard et al., 2019, arXiv:1905.02244), with dilation."""
+"""MobileNets with dilation: V2 (Sandler et al., 2018, arXiv:1801.04381), V3 (Howard et al., 2019, arXiv:1905.02244)."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from timm.models import build_model_with_cfg, checkpoint
-from timm.models.efficientnet import EfficientNet, decode_arch_def, round_channels
+from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models._efficientnet_builder import decode_arch_def, round_channels
+from timm.models.efficientnet import EfficientNet
 from timm.models.mobilenetv3 import MobileNetV3 as TimmMobileNetV3
-from timm.models.mobilenetv3 import SqueezeExcite
 from torch import Tensor, nn
 
 from segkit.config.backbones import BackboneConfig, MobileNetV2Config, MobileNetV3Config
@@ -49,7 +51,7 @@ class MobileNetV2(MobileNet):
 
     Shape:
         - Input: (N, in_channels, H, W).
-        - Output: stages ``out_indices`` of 7, with 16, 24, 32, 64, 96, 160, 320 channels times ``width``, in steps of 8.
+        - Output: stages ``out_indices`` of 7, with 16, 24, 32, 64, 96, 160, 320 channels times ``width``.
     """
 
     def __init__(self, config: MobileNetV2Config) -> None:
@@ -142,12 +144,12 @@ def _small(reduction: int) -> list[list[str]]:
     ]
 
 
-def _blocks(model: nn.Module) -> Iterator[nn.Module]:
+def _blocks(model: Any) -> Iterator[Any]:
     for stage in model.blocks:
         yield from stage
 
 
-def _place_stride(block: nn.Module, before: int, after: int, output_stride: int) -> None:
+def _place_stride(block: Any, before: int, after: int, output_stride: int) -> None:
     """Gives the depthwise convolution what is left of its stride, and the dilation that makes up for the rest.
 
     Args:

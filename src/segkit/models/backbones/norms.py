@@ -1,8 +1,9 @@
 """Swaps the batch normalisation that timm builds in for the one that a configuration chooses."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from segkit.config.layers import BatchNorm2dConfig, NormConfig, SyncBatchNormConfig
@@ -21,7 +22,7 @@ def use_chosen_norm(model: nn.Module, config: NormConfig | None, *, keep_numbers
     chosen = config or current_defaults().norm
     keep_numbers &= config is None and isinstance(chosen, (BatchNorm2dConfig, SyncBatchNormConfig))
     for parent, name, old in list(_batch_norms(model)):
-        new = build_norm(old.num_features, chosen)
+        new: Any = build_norm(old.num_features, chosen)
         if keep_numbers:
             new.eps, new.momentum = old.eps, old.momentum
         new.load_state_dict({key: value for key, value in old.state_dict().items() if key in new.state_dict()})

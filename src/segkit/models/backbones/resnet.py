@@ -1,5 +1,6 @@
 """ResNet with dilation (He et al., 2016, arXiv:1512.03385)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from timm.models.resnet import BasicBlock, Bottleneck
@@ -39,6 +40,8 @@ class ResNet(TimmBackbone):
             **_stem(config),
             **({} if config.act is None else {"act_layer": lambda inplace: build_act(1, config.act)}),
         )
+        if not config.deep_stem and config.stem_channels != 64:
+            model.conv1 = nn.Conv2d(config.in_channels, config.stem_channels, 7, stride=2, padding=3, bias=False)
         stages = (model.layer1, model.layer2, model.layer3, model.layer4)
         for stage, natural_stride in zip(stages, (4, 8, 16, 32), strict=True):
             _place_dilation(stage, max(1, natural_stride // config.output_stride), config)
@@ -46,7 +49,9 @@ class ResNet(TimmBackbone):
 
 
 def _stem(config: ResNetConfig) -> dict[str, Any]:
-    return {"stem_type": "deep", "stem_width": config.stem_channels // 2} if config.deep_stem else {"stem_type": ""}
+    if not config.deep_stem and config.stem_channels == 64:  # the one width of timm's plain stem
+        return {"stem_type": ""}
+    return {"stem_type": "deep", "stem_width": config.stem_channels // 2}
 
 
 def _letter(config: ResNetConfig) -> str | None:
@@ -57,7 +62,7 @@ def _letter(config: ResNetConfig) -> str | None:
     return kinds.get((config.deep_stem, config.stem_channels, config.avg_down))
 
 
-def _place_dilation(stage: nn.Sequential, dilation: int, config: ResNetConfig) -> None:
+def _place_dilation(stage: Iterable[Any], dilation: int, config: ResNetConfig) -> None:
     """Dilates one convolution of each block, and no pooling; timm dilates both of a BasicBlock."""
     for index, block in enumerate(stage):
         contracted = config.contract_dilation and index == 0

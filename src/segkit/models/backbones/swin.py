@@ -1,6 +1,7 @@
 """Swin transformer (Liu et al., 2021, arXiv:2103.14030)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock
@@ -12,7 +13,7 @@ from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
 from segkit.registry import BACKBONES
 
-_TIMM_WEIGHTS = {  # (embed_dim, depths, window_size) -> name, tag
+_TIMM_WEIGHTS: dict[Any, tuple[str, str]] = {  # (embed_dim, depths, window_size) -> name, tag
     (96, (2, 2, 6, 2), 7): ("swin_tiny_patch4_window7_224", "ms_in22k_ft_in1k"),
     (96, (2, 2, 18, 2), 7): ("swin_small_patch4_window7_224", "ms_in22k_ft_in1k"),
     (128, (2, 2, 18, 2), 7): ("swin_base_patch4_window7_224", "ms_in22k"),
@@ -69,4 +70,5 @@ class _PaddedBlock(SwinTransformerBlock):
         height, width = x.shape[1:3]  # (N, H, W, C)
         rows, columns = self.window_size
         padded = F.pad(x, (0, 0, 0, -width % columns, 0, -height % rows))
-        return super()._attn(padded)[:, :height, :width]
+        attended: Tensor = super()._attn(padded)  # type: ignore[no-untyped-call]
+        return attended[:, :height, :width]

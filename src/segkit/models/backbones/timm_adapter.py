@@ -5,6 +5,7 @@ stands here: the choice of normalisation, cutting off what no feature needs, fea
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,11 +33,13 @@ class TimmBackbone(nn.Module):
         - Output: a list with one (N, C_i, H_i, W_i) for each of ``features``.
     """
 
+    model: Any  # timm's networks share no type
+
     keeps_norm_numbers = False
     """Whether eps and momentum stay the model's own where the config names no normalisation of the backbone's."""
 
     def __init__(
-        self, config: BackboneConfig, model: nn.Module, taps: Sequence[int], *, level_norm_eps: float | None = None
+        self, config: BackboneConfig, model: Any, taps: Sequence[int], *, level_norm_eps: float | None = None
     ) -> None:
         super().__init__()
         self.taps = tuple(taps)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import timm
-from torch import nn
 
 from segkit.config.backbones import TIMMBackboneConfig
 from segkit.config.spelling import hint
@@ -42,7 +41,7 @@ class TIMMBackbone(TimmBackbone):
         super().__init__(config, model, _taps(config, len(model.feature_info)))
 
 
-def _any_size(name: str, **kwargs: Any) -> nn.Module:
+def _any_size(name: str, **kwargs: Any) -> Any:
     """Timm's factory; transformers that know how to take images of any size are told to."""
     try:
         return timm.create_model(name, dynamic_img_size=True, **kwargs)

@@ -33,12 +33,8 @@ _REMEDIES = "set backbone.pretrained=false to start from random weights, or back
 
 
 def create_model(
-    config: BackboneConfig,
-    name: str,
-    tag: str | None,
-    make: Callable[..., nn.Module] = timm.create_model,
-    **kwargs: Any,
-) -> nn.Module:
+    config: BackboneConfig, name: str, tag: str | None, make: Callable[..., Any] = timm.create_model, **kwargs: Any
+) -> Any:
     """Builds a timm network without a classifier, with timm's weights if the config wants them.
 
     Args:

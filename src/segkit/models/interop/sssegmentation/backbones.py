@@ -236,16 +236,12 @@ def _mobilenetv3_rules(config: MobileNetV3Config) -> Rules:
     rules = {"layer0.conv": "model.conv_stem", "layer0.bn": "model.bn1"}
     lengths = {"large": (1, 2, 3, 4, 2, 3, 1), "small": (1, 2, 3, 2, 3, 1)}[config.arch]
     places = [f"model.blocks.{stage}.{i}" for stage, length in enumerate(lengths) for i in range(length)]
-    whole = {
-        "expand_conv": ("conv_pw", "bn1"),
-        "depthwise_conv": ("conv_dw", "bn2"),
-        "linear_conv": ("conv_pwl", "bn3"),
-    }
-    first = {"depthwise_conv": ("conv_dw", "bn1"), "linear_conv": ("conv_pw", "bn2")}  # it does not expand
+    expands = {"expand_conv": "conv_pw", "depthwise_conv": "conv_dw", "linear_conv": "conv_pwl"}
+    first = {"depthwise_conv": "conv_dw", "linear_conv": "conv_pw"}  # it does not expand
     for layer, place in enumerate(places, 1):
         parts = {f"se.conv{i}.conv": f"{place}.se.conv_{name}" for i, name in ((1, "reduce"), (2, "expand"))}
-        for theirs, (conv, norm) in (first if layer == 1 else whole).items():
-            parts |= {f"{theirs}.conv": f"{place}.{conv}", f"{theirs}.bn": f"{place}.{norm}"}
+        for i, (theirs, ours) in enumerate((first if layer == 1 else expands).items(), 1):
+            parts |= {f"{theirs}.conv": f"{place}.{ours}", f"{theirs}.bn": f"{place}.bn{i}"}
         if layer == len(places):
             parts = {"conv": f"{place}.conv", "bn": f"{place}.bn1"}
         kept = layer <= max(config.layers)
@@ -289,7 +285,7 @@ def _convnext_rules(config: ConvNeXtConfig) -> Rules:
     blocks = {f"stages.#.#.{theirs}": f"model.stages.#.blocks.#.{ours}" for theirs, ours in parts.items()}
     blocks |= {"stages.#.#": "model.stages.#.blocks.#", "stages.#.#.grn": "model.stages.#.blocks.#.mlp.grn"}
     between = _staged({"downsample_layers.#.#": "model.stages.#.downsample.#"}, config)
-    return {"downsample_layers.0.#": "model.stem.#"} | between | _staged(blocks, config) | _level_norms(config)
+    return between | {"downsample_layers.0.#": "model.stem.#"} | _staged(blocks, config) | _level_norms(config)
 
 
 def _convnext_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -380,7 +376,8 @@ def _mit_rules(config: MixVisionTransformerConfig) -> Rules:
     }
     blocks = {f"layers.#.1.#.{theirs}": f"model.stages.#.blocks.#.{ours}" for theirs, ours in parts.items()}
     patches = {
-        f"layers.#.0.{a}": f"model.stages.#.downsample.{b}" for a, b in (("projection", "proj"), ("norm", "norm"))
+        "layers.#.0.projection": "model.stages.#.downsample.proj",
+        "layers.#.0.norm": "model.stages.#.downsample.norm",
     }
     first = {"layers.0.0.projection": "model.patch_embed.proj", "layers.0.0.norm": "model.patch_embed.norm"}
     return _staged(patches, config) | first | _staged(blocks | {"layers.#.2": "model.stages.#.norm"}, config)
