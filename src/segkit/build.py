@@ -42,10 +42,7 @@ def build_segmentor(config: SegmentorConfig) -> Segmentor:
         neck = None if config.head.neck is None else NECKS.build(config.head.neck, backbone.features)
         features = backbone.features if neck is None else neck.features
         head = HEADS.build(config.head, features, num_classes)
-        auxiliary = {
-            name: _build_auxiliary(f"auxiliary.{name}", aux, features, num_classes)
-            for name, aux in config.auxiliary.items()
-        }
+        auxiliary = {name: _build_auxiliary(name, aux, features, num_classes) for name, aux in config.auxiliary.items()}
     return Segmentor(backbone, head, auxiliary, neck)
 
 
@@ -68,10 +65,10 @@ def build_criterion(config: SegmentorConfig) -> Criterion:
 
 
 def _build_auxiliary(
-    path: str, config: AuxiliaryConfig, features: Sequence[FeatureSpec], num_classes: int
+    name: str, config: AuxiliaryConfig, features: Sequence[FeatureSpec], num_classes: int
 ) -> tuple[Head, int]:
     """The head and its level, counted from the finest."""
-    name = path.rpartition(".")[2]
+    path = f"auxiliary.{name}"
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ConfigError([Problem(path, "cannot be the name of a module; use letters, digits and _, such as aux")])
     count = len(features)

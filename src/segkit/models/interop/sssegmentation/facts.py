@@ -55,15 +55,16 @@ def _tree(facts: Mapping[str, Any]) -> Tree:
         wanted = ", ".join(["loss_cls", *(f"loss_{name}" for name in names)])
         raise ConfigError([Problem("losses", f"must be {wanted} (got {', '.join(facts['losses'])})")])
     sampler = facts["head"].get("pixelsampler")
+    main = losses_tree(losses["main"], sampler)
     return {
         "dataset": {"type": "FolderDataset", "class_names": [f"class{i}" for i in range(facts["num_classes"])]},
         "backbone": to_plain(backbone_config(facts)),
         "head": _head(facts),
         "auxiliary": {
-            name: _auxiliary(f"auxiliary.{i}", aux, i - len(auxiliary) - 1, losses_tree(losses[name], sampler))
+            name: _auxiliary(f"auxiliary.{i}", aux, i - len(auxiliary) - 1, losses_tree(losses[name], sampler), main)
             for i, (name, aux) in enumerate(zip(names, auxiliary, strict=True))
         },
-        "loss": losses_tree(losses["main"], sampler),
+        "loss": main,
         "norm": _layer(facts["norm"]),
         "act": _layer(facts["act"]),
     }
@@ -84,12 +85,15 @@ def _head(facts: Mapping[str, Any]) -> Tree:
     return tree | _renamed("head", arguments, known.arguments)
 
 
-def _auxiliary(path: str, arguments: Mapping[str, Any], level: int, losses: Tree) -> Tree:
+def _auxiliary(path: str, arguments: Mapping[str, Any], level: int, losses: Tree, main: Tree) -> Tree:
     head: Tree = {"type": "FCN", "num_convs": 1}
     names = {"out_channels": "channels", "num_convs": "num_convs", "dropout": "dropout"}
     head |= _renamed(path, arguments, names)
-    weight = losses.pop("weight", 1.0) if "type" in losses and losses.get("flooding") is None else 1.0
-    return {"head": head, "level": level, "weight": weight, "loss": losses}
+    weight = 1.0
+    if "type" in losses and losses.get("flooding") is None:  # one loss, so that its factor may be the head's
+        weight = losses["weight"]
+        losses = losses | {"weight": 1.0}
+    return {"head": head, "level": level, "weight": weight, "loss": None if losses == main else losses}
 
 
 def _renamed(path: str, arguments: Mapping[str, Any], names: Mapping[str, str]) -> Tree:

@@ -57,7 +57,7 @@ def loss_tree(loss: Mapping[str, Any], sampler: Mapping[str, Any] | None = None)
     ]
     if problems:
         raise ConfigError(problems)
-    tree: Tree = {"type": kind} | {names[name]: value for name, value in loss.items() if name in names}
+    tree: Tree = {"type": kind, "weight": 1.0} | {names[name]: value for name, value in loss.items() if name in names}
     if tree.get("label_smoothing", 0) is None:
         del tree["label_smoothing"]
     if sampler is not None:

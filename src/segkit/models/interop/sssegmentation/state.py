@@ -33,19 +33,29 @@ def convert_state(
     rest = [name for name in state if not name.startswith(_BACKBONE)]
     renamed = rename(rest, _rules(config))
     converted = {ours: state[theirs] for theirs, ours in renamed.items()}
-    converted |= {f"backbone.{name}": x for name, x in backbone_state(backbone, config.backbone).items()}
     problems = {"unknown": [name for name in rest if name not in renamed]}
+    try:
+        converted |= {f"backbone.{name}": x for name, x in backbone_state(backbone, config.backbone).items()}
+    except CheckpointError as error:  # told together with what is wrong with the heads
+        problems["unfit for the backbone"] = [str(error)]
+        expected = {name: x for name, x in (expected or {}).items() if not name.startswith("backbone.")}
     if expected is not None:
-        problems["unknown"] += [name for name in converted if name not in expected]
-        problems["missing"] = [name for name in expected if name not in converted]
-        problems["of another shape"] = [
-            f"{name} {tuple(x.shape)} for {tuple(expected[name].shape)}"
-            for name, x in converted.items()
-            if name in expected and x.shape != expected[name].shape
-        ]
+        problems |= _unlike(converted, expected)
     if any(problems.values()):
         raise CheckpointError(f"not the weights of this model: {_listing(problems)}")
     return converted
+
+
+def _unlike(converted: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    return {
+        "not in the model": [name for name in converted if name not in expected],
+        "missing": [name for name in expected if name not in converted],
+        "of another shape": [
+            f"{name} {tuple(x.shape)} for {tuple(expected[name].shape)}"
+            for name, x in converted.items()
+            if name in expected and x.shape != expected[name].shape
+        ],
+    }
 
 
 def _rules(config: SegmentorConfig) -> Rules:
