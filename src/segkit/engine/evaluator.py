@@ -13,7 +13,8 @@ from segkit.config.inference import InferenceConfig
 from segkit.data.loader import EvalLoader, collate, to_batch
 from segkit.data.sampler import Key
 from segkit.engine.amp import Precision
-from segkit.inference.predict import predict_batch
+from segkit.errors import DatasetError
+from segkit.inference.predict import labels_of, predict_batch
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.metrics.scores import Scores, compute_scores
 from segkit.types import Batch
@@ -70,12 +71,13 @@ class Evaluator:
         for batch in self.loader:
             check()
             if batch.masks is None:
-                raise TypeError("a validation batch without labels")
-            target = batch.masks.to(self.device, non_blocking=True)
+                raise DatasetError(f"no labels to evaluate on: {', '.join(batch.names)}")
+            targets = [target.to(self.device, non_blocking=True) for target in labels_of(batch)]
             images = self._images(batch)
             for name, model in models.items():
-                preds = self._classes(model, images, batch, (target.shape[1], target.shape[2]))
-                matrices[name].update(torch.stack(preds), target)
+                preds = self._classes(model, images, batch)
+                for pred, target in zip(preds, targets, strict=True):
+                    matrices[name].update(pred, target)
         return {name: compute_scores(matrix.sum_over_ranks()) for name, matrix in matrices.items()}
 
     @torch.no_grad()
@@ -88,7 +90,7 @@ class Evaluator:
         for index in np.unique(np.linspace(0, total - 1, min(count, total), dtype=int)).tolist():
             raw = source.dataset[index]
             batch = to_batch(collate([source.load(Key(0, index), [])], source.pad_to))
-            (preds,) = self._classes(model, self._images(batch), batch, (raw.image.shape[0], raw.image.shape[1]))
+            (preds,) = self._classes(model, self._images(batch), batch)
             rows.append((raw.image, raw.mask, preds.cpu().numpy()))
         return rows
 
@@ -98,7 +100,7 @@ class Evaluator:
         )
         return images
 
-    def _classes(self, model: nn.Module, images: Tensor, batch: Batch, size: tuple[int, int]) -> list[Tensor]:
-        """(height, width) uint8 of each image."""
+    def _classes(self, model: nn.Module, images: Tensor, batch: Batch) -> list[Tensor]:
+        """(height, width) uint8 of each image, as large as it was read."""
         with self.precision.autocast():
-            return predict_batch(model, images, self.config, sizes=[size] * len(images), boxes=batch.boxes)  # type: ignore[arg-type]
+            return predict_batch(model, images, self.config, sizes=batch.sizes, boxes=batch.boxes)  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -58,7 +57,7 @@ class TrainState:
             "palette": [list(color) for color in self.info.palette],
             "label_values": dict(self.info.inverse),
             "metrics": flat_metrics(scores),
-            "scores": {prefix: _plain_scores(score) for prefix, score in scores.items()},
+            "scores": {prefix: score.to_plain() for prefix, score in scores.items()},
             "progress": progress.to_plain(),
             "steps_per_epoch": self.steps_per_epoch,
             "model": self.model.state_dict(),
@@ -101,19 +100,7 @@ def flat_metrics(scores: Mapping[str, Scores]) -> dict[str, float]:
 
 def read_scores(payload: Mapping[str, Any]) -> dict[str, Scores]:
     """The scores that a checkpoint holds."""
-    return {
-        prefix: Scores(
-            {name: np.array(values, np.float64) for name, values in tree["per_class"].items()},
-            tree["overall"],
-            np.array(tree["support"], np.int64),
-        )
-        for prefix, tree in payload["scores"].items()
-    }
-
-
-def _plain_scores(scores: Scores) -> dict[str, Any]:
-    per_class = {name: values.tolist() for name, values in scores.per_class.items()}
-    return {"per_class": per_class, "overall": dict(scores.overall), "support": scores.support.tolist()}
+    return {prefix: Scores.from_plain(tree) for prefix, tree in payload["scores"].items()}
 
 
 def init_weights(model: nn.Module, path: Path) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,17 @@ class Scores:
     per_class: Mapping[str, Values]
     overall: Mapping[str, float]
     support: NDArray[np.int64]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Lists and numbers, for checkpoints."""
+        per_class = {name: values.tolist() for name, values in self.per_class.items()}
+        return {"per_class": per_class, "overall": dict(self.overall), "support": self.support.tolist()}
+
+    @classmethod
+    def from_plain(cls, tree: Mapping[str, Any]) -> Self:
+        """From a checkpoint."""
+        per_class = {name: np.array(values, np.float64) for name, values in tree["per_class"].items()}
+        return cls(per_class, dict(tree["overall"]), np.array(tree["support"], np.int64))
 
 
 def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore: float = 0.0) -> Scores:
