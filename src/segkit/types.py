@@ -29,7 +29,7 @@ class Sample:
         image: (H, W, C) uint8 or uint16; RGB when C is 3.
         mask: (H, W) uint8 class ids or ``IGNORE_INDEX``; None where a split has no labels.
         path: the image file, for messages; None for generated data.
-        size: (height, width) as read, before any transform.
+        size: (height, width) as read, before any transform; taken from the image where it is not given.
     """
 
     name: str
@@ -37,6 +37,10 @@ class Sample:
     mask: NDArray[np.uint8] | None
     path: Path | None = None
     size: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.size == (0, 0):
+            object.__setattr__(self, "size", self.image.shape[:2])
 
 
 @dataclass(frozen=True)

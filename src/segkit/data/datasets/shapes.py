@@ -22,8 +22,8 @@ _TURN = 2 * np.pi
 class Shapes:
     """Scenes of discs, squares, triangles, stars, rings and crosses that hide each other.
 
-    The outline tells the class; colour is only a hint, and texture, clutter and light are none. A thin border around
-    each shape is ignored, as in hand-made labels. Sample ``i`` of a split depends on (seed, split, i) alone.
+    The outline tells the class; the colour is a hint that is sometimes wrong, and texture, clutter and light are none.
+    A thin border around each shape is ignored, as in hand-made labels. Sample ``i`` of a split depends on (seed, split, i) alone.
     """
 
     def __init__(self, config: ShapesConfig, split: str) -> None:
@@ -48,10 +48,10 @@ class Shapes:
 
 def draw_scene(rng: Rng, size: tuple[int, int]) -> tuple[Image, Image]:
     """A random scene: (H, W, 3) uint8 RGB and (H, W) uint8 class ids."""
-    image = _texture(rng, size, rng.uniform(40, 216, 3), contrast=60)
+    image = _texture(rng, size, rng.uniform(50, 200) + rng.uniform(-20, 20, 3), contrast=60)
     mask = np.zeros(size, np.uint8)
     _draw_clutter(image, rng)
-    for _ in range(rng.integers(3, 8)):
+    for _ in range(rng.integers(2, 6)):
         kind = int(rng.integers(len(_OUTLINES)))
         _paint(image, mask, _place(_OUTLINES[kind], rng, size), kind + 1, _texture(rng, size, _color(rng, kind), 40))
     return _photograph(image, rng), mask
@@ -91,9 +91,9 @@ _HUES = np.arange(len(_OUTLINES)) * 30.0
 
 def _place(contours: tuple[Points, ...], rng: Rng, size: tuple[int, int]) -> list[Points]:
     """Turns, stretches and moves contours at random: points (x, y) in pixels."""
-    angle, stretch = rng.uniform(0, _TURN), rng.uniform(0.8, 1.25)
+    angle, stretch = rng.uniform(0, _TURN), rng.uniform(0.85, 1.18)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    grow = min(size) * rng.uniform(0.14, 0.30) * np.diag([stretch, 1 / stretch])
+    grow = min(size) * rng.uniform(0.17, 0.34) * np.diag([stretch, 1 / stretch])
     centre = rng.uniform(0.05, 0.95, 2) * size[::-1]
     return [c @ (turn @ grow).T + centre for c in contours]
 
@@ -116,9 +116,9 @@ def _paint(image: Image, mask: Image, contours: list[Points], label: int, fill: 
 
 
 def _color(rng: Rng, kind: int) -> NDArray[np.float64]:
-    """A colour that is often, but far from always, near the class's own hue."""
-    hue = _HUES[kind] + rng.normal(0, 12) if rng.random() < 0.7 else rng.uniform(0, 180)
-    pixel = np.array([[[hue % 180, rng.integers(60, 256), rng.integers(90, 256)]]], np.uint8)
+    """A colour near the class's own hue, most of the time."""
+    hue = _HUES[kind] + rng.normal(0, 7) if rng.random() < 0.95 else rng.uniform(0, 180)
+    pixel = np.array([[[hue % 180, rng.integers(110, 256), rng.integers(110, 256)]]], np.uint8)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)
 
 
