@@ -79,7 +79,7 @@ class Prediction:
 
     def save_overlay(self, path: str | Path, opacity: float = 0.5) -> None:
         """Writes the overlay; the suffix tells the format."""
-        Image.fromarray(self.overlay(opacity)).save(path)
+        Image.fromarray(self.overlay(opacity)).save(path, quality=92)  # of a JPEG; a PNG has none
 
 
 class Predictor:

@@ -1,0 +1,87 @@
+"""What the commands that start from a checkpoint have in common: their arguments, and changes to its configuration."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segkit.errors import CheckpointError, ConfigError, Problem
+
+Tree = dict[str, Any]
+
+CHANGEABLE = ("plugins", "dataset", "dataloader", "amp", "inference", "trainer", "logger")
+"""Root keys that a trained model leaves open; the others made it what it is."""
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which model, and how it looks at images."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file of segkit-train: .../checkpoints/best.pt")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the GPU if there is one")
+    parser.add_argument(
+        "--weights",
+        choices=("auto", "model", "ema"),
+        default="auto",
+        help="the weights as trained, their average, or (default) those that trainer.monitor judged checkpoints by",
+    )
+    parser.add_argument(
+        "--tta", action="store_true", help="several looks at each image, averaged: inference.tta.scales and .flip"
+    )
+
+
+def is_override(argument: str) -> bool:
+    """Whether a positional argument is ``key=value``, and not a file with such a name."""
+    return re.match(r"[+~]*[A-Za-z_][\w./]*=", argument) is not None and not Path(argument).exists()
+
+
+def require_checkpoint(path: str) -> None:
+    """Says at once, before torch is loaded, that there is no such file.
+
+    Raises:
+        CheckpointError: if it is absent.
+    """
+    if not Path(path).exists():
+        raise CheckpointError(f"{path}: no such checkpoint")
+
+
+def changes(lines: Sequence[str]) -> Callable[[Tree], None]:
+    """What makes the changes ``key=value`` to a plain configuration.
+
+    A group takes an option (``inference=slide_512x1024``), a field a value (``dataset.root=/data/camvid``).
+
+    Raises:
+        ConfigError: from this call, if a line cannot be read; from the result, if it cannot be applied.
+    """
+    from segkit.config.compose import compose_tree, parse
+
+    overrides = parse(lines)
+    wrong = [o for o in overrides if o.is_delete() or o.is_sweep_override() or _root(o) not in CHANGEABLE]
+    if wrong:
+        text = f"cannot be changed for a trained model; key=value of {', '.join(CHANGEABLE)} can"
+        raise ConfigError([Problem(str(o.input_line), text) for o in wrong])
+
+    def apply(tree: Tree) -> None:
+        options = [o for o in overrides if isinstance(o.value(), str) and isinstance(tree.get(o.key_or_group), dict)]
+        for override in options:  # first, whatever their place, as in segkit-train
+            tree[override.key_or_group] = compose_tree([str(override.input_line).lstrip("+")]).tree[
+                override.key_or_group
+            ]
+        for override in overrides:
+            if override not in options:
+                _set(tree, override.key_or_group, override.value())
+
+    return apply
+
+
+def _root(override: Any) -> str:
+    return str(override.key_or_group).split(".")[0]
+
+
+def _set(tree: Tree, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        node = tree.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError([Problem(key, f"{parent} has no parts", "on the command line")])
+        tree[parent] = tree = dict(node)
+    tree[last] = value
