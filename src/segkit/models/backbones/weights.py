@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 State = dict[str, Tensor]
 
 LEAST_FIT = 0.9
-"""A file that fits a smaller share of the backbone's tensors is one of another model."""
+"""A file that fits a smaller share of the network's tensors is one of another model."""
 
 _REMEDIES = "set backbone.pretrained=false to start from random weights, or backbone.weights=FILE to start from a file"
 
@@ -94,9 +94,11 @@ def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
     found = _adapt_stem(found, own, config.in_channels)
     fitting = _fitting(found, own)
     left = sorted(own.keys() - fitting.keys())
-    if len(fitting) < LEAST_FIT * len(own):
+    network = [name for name in own if name.startswith("model.")]  # the levels' norms come with segmentation
+    found_there = sum(name in fitting for name in network)
+    if found_there < LEAST_FIT * len(network):
         raise CheckpointError(
-            f"backbone.weights: {path} fits only {len(fitting)} of {len(own)} tensors of the backbone "
+            f"backbone.weights: {path} fits only {found_there} of {len(network)} tensors of the network "
             f"(absent or of another shape: {_some(left)}); it is of another model"
         )
     backbone.load_state_dict(fitting, strict=False)
