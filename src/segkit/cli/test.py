@@ -151,7 +151,7 @@ def _compare(saved: "SavedModel", weights: str, scores: "Scores") -> None:
     if logged is None or progress.get("evaluated_step") != progress.get("step"):
         return
     theirs, ours = logged["overall"]["miou"], scores.overall["miou"]
-    same = logged["overall"] == dict(scores.overall)
+    same = repr(logged["overall"]) == repr(dict(scores.overall))  # as text: nan is not nan
     print(f"training: {'the same figures' if same else f'miou {theirs:.6f} in the log, {ours:.6f} here'}")
 
 
