@@ -23,7 +23,7 @@ class Shapes:
     """Scenes of discs, squares, triangles, stars, rings and crosses that hide each other.
 
     The outline tells the class; the colour is a hint that is sometimes wrong, and texture, clutter and light are none.
-    A thin border around each shape is ignored, as in hand-made labels. Sample ``i`` of a split depends on (seed, split, i) alone.
+    A thin border around each shape is ignored, as in hand-made labels. Sample ``i`` depends on (seed, split, i) alone.
     """
 
     def __init__(self, config: ShapesConfig, split: str) -> None:
