@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from segkit.config.losses import LovaszLossConfig, OHEMConfig
 from segkit.registry import LOSSES
@@ -76,9 +77,11 @@ def test_right_is_cheaper_than_wrong(name: str, use_sigmoid: bool) -> None:
     target = data()[1]
     labels = target.masked_fill(target == IGNORE_INDEX, 0)
     right = 20 * nn.functional.one_hot(labels, 4).movedim(-1, 1).float() - 10
-    assert float(loss(right, target)) < 0.01 or (name, use_sigmoid) == ("LovaszLoss", True)  # a hinge, never 0
-    assert loss(-right, target) > 5 * loss(right, target) or (name, use_sigmoid) == ("LovaszLoss", True)
-    assert loss(-right, target) > loss(right, target)
+    if (name, use_sigmoid) == ("LovaszLoss", True):  # a hinge on probabilities, which is never 0
+        assert loss(right, target) < loss(-right, target)
+    else:
+        assert float(loss(right, target)) < 0.01
+        assert loss(-right, target) > 0.3
 
 
 @every_loss
@@ -108,6 +111,19 @@ def test_weight_scales_and_flooding_turns_around(name: str) -> None:
     torch.testing.assert_close(build(name, weight=0.4)(logits, target), 0.4 * plain)
     floor = float(plain) + 1
     torch.testing.assert_close(build(name, flooding=floor)(logits, target), 2 * floor - plain)
+
+
+@every_loss
+@both_forms
+@pytest.mark.parametrize("ohem", [None, OHEMConfig(), OHEMConfig(threshold=None)], ids=["all", "hard", "hardest"])
+def test_nothing_waits_for_the_device(name: str, use_sigmoid: bool, ohem: OHEMConfig | None) -> None:
+    options: dict[str, Any] = {"use_sigmoid": use_sigmoid}
+    if name == "CrossEntropyLoss":
+        options |= {"ohem": ohem, "class_weights": (0.5, 1.0, 1.5, 2.0)}
+    with FakeTensorMode():  # whose tensors have no values: reading one, or a size that hangs on them, is an error
+        logits = torch.randn(3, 4, 5, 6, requires_grad=True)
+        build(name, **options)(logits, torch.zeros(3, 5, 6, dtype=torch.int64)).backward()
+        assert logits.grad is not None
 
 
 @every_loss
