@@ -16,7 +16,8 @@ def matches(case: dict[str, Any]) -> bool:
 
 
 def compare_case(case: dict[str, Any], arrays: dict[str, Any]) -> Iterator[Difference]:
-    config = backbone_config(case["facts"])
+    arguments = {k: v for k, v in case["facts"]["backbone"].items() if k != "selected_indices"}  # all were stored
+    config = backbone_config({"backbone": arguments})
     model = BACKBONES.build(config).eval()
     image = torch.from_numpy(fill.image(case["input_shape"]))
     for prefix in {name.rpartition("out")[0] for name in case["outputs"]}:
