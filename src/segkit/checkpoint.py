@@ -17,6 +17,7 @@ FORMAT = "segkit"
 VERSION = 1
 """Raised whenever an older segkit could misread a new file."""
 _PLAIN = (bool, int, float, str, bytes)  # exactly: numpy's floats are floats too, but would be pickled as numpy's
+_PARTS = {"config": dict, "classes": list, "palette": list, "model": dict}
 _SHOWN = 3
 
 
@@ -61,7 +62,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     version = payload.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise CheckpointError(f"{path}: written by a newer segkit (format {version}, this one reads up to {VERSION})")
-    missing = [key for key in ("config", "classes", "palette", "model") if key not in payload]
+    missing = [key for key, kind in _PARTS.items() if not isinstance(payload.get(key), kind)]
     if missing:
         raise CheckpointError(f"{path}: incomplete checkpoint, without {', '.join(missing)}")
     return payload

@@ -63,9 +63,10 @@ def changes(lines: Sequence[str]) -> Callable[[Tree], None]:
     def apply(tree: Tree) -> None:
         options = [o for o in overrides if isinstance(o.value(), str) and isinstance(tree.get(o.key_or_group), dict)]
         for override in options:  # first, whatever their place, as in segkit-train
-            tree[override.key_or_group] = compose_tree([str(override.input_line).lstrip("+")]).tree[
-                override.key_or_group
-            ]
+            composed = compose_tree([str(override.input_line).lstrip("+")])
+            if composed.problems:
+                raise ConfigError(composed.problems)
+            tree[override.key_or_group] = composed.tree[override.key_or_group]
         for override in overrides:
             if override not in options:
                 _set(tree, override.key_or_group, override.value())

@@ -17,21 +17,17 @@ METRICS = ("miou", "all_accuracy", "macc", "mdice", "mfscore", "mprecision", "mr
 """What ``trainer.monitor`` may name; each also as ema/<metric>."""
 
 
-def cross_checks(config: SegmentorConfig) -> list[Problem]:
-    """Every rule that ``config`` breaks."""
-    rules = (
-        _classes,
-        _losses,
-        _auxiliary,
-        _pipeline,
-        _channels,
-        _batches,
-        _pooled_norm,
-        _inference,
-        _schedule,
-        _monitor,
-    )
-    return [problem for rule in (*rules, _files) for problem in rule(config)]
+def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Problem]:
+    """Every rule that ``config`` breaks.
+
+    Args:
+        config: the configuration.
+        training: check what only a training needs, too: batches, crops, losses, the schedule, files to start from.
+    """
+    of_use = (_classes, _channels, _inference)
+    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, _monitor, _files)
+    rules = (*of_use, *of_training) if training else of_use
+    return [problem for rule in rules for problem in rule(config)]
 
 
 def named_losses(losses: LossConfig | dict[str, LossConfig] | Any, default: str = "loss") -> dict[str, Any]:

@@ -14,8 +14,12 @@ from segkit.config.segmentor import SegmentorConfig
 from segkit.errors import ConfigError, Problem
 
 
-def validate(tree: Mapping[str, Any]) -> SegmentorConfig:
+def validate(tree: Mapping[str, Any], *, training: bool = True) -> SegmentorConfig:
     """Builds the configuration that ``tree`` describes.
+
+    Args:
+        tree: plain data.
+        training: check what only a training needs, too.
 
     Raises:
         ConfigError: with every mistake, at its path.
@@ -25,7 +29,7 @@ def validate(tree: Mapping[str, Any]) -> SegmentorConfig:
         config: SegmentorConfig = adapter(SegmentorConfig).validate_json(json.dumps(tree), strict=True)
     except ValidationError as error:
         raise ConfigError(word_errors(error.errors(), SegmentorConfig, tree)) from None
-    problems = cross_checks(config)
+    problems = cross_checks(config, training=training)
     if problems:
         raise ConfigError(problems)
     return config

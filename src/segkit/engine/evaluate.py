@@ -1,6 +1,7 @@
 """Evaluating a checkpoint: the code path of the training's own evaluation, in one process or in several."""
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -101,6 +102,9 @@ def _evaluate_apart(saved: SavedModel, request: Request) -> Scores:
     """Starts the processes and waits for them."""
     with tempfile.TemporaryDirectory(prefix="segkit-test-") as folder:
         arguments = (str(saved.path), to_plain(saved.config), request, folder)
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(
+            logging.ERROR
+        )  # it tells whom it stops after an error
         try:
             spawn(_process, arguments, nprocs=request.processes)
         except (ProcessRaisedException, ProcessExitedException):

@@ -10,6 +10,7 @@ import torch
 from segkit.build import build_segmentor
 from segkit.checkpoint import load_weights, read_checkpoint
 from segkit.config.segmentor import SegmentorConfig
+from segkit.config.transforms import NormalizeConfig
 from segkit.config.validate import validate
 from segkit.errors import CheckpointError, ConfigError, Problem
 from segkit.models.segmentor import Segmentor
@@ -50,7 +51,9 @@ class SavedModel:
         """
         path = Path(path)
         payload = read_checkpoint(path)
-        config = _understand(payload["config"], path, change)
+        config = _understand(payload["config"], path, None)
+        if change is not None:
+            config = _changed(config, payload["config"], path, change)
         if list(config.dataset.classes) != payload["classes"]:
             text = f"has {len(config.dataset.classes)} classes that are not the {len(payload['classes'])} of {path}"
             raise ConfigError([Problem("dataset", text)])
@@ -84,6 +87,23 @@ class SavedModel:
         return model.to(device=device, memory_format=layout).eval()  # type: ignore[call-overload]
 
 
+def _changed(
+    before: SegmentorConfig, saved: Mapping[str, Any], path: Path, change: Callable[[Tree], None]
+) -> SegmentorConfig:
+    """The configuration with its changes, which must leave the model the input that it knows."""
+    config = _understand(saved, path, change)
+    known = _normalization(before)
+    if _normalization(config) != known:
+        wanted = "no Normalize" if known is None else f"Normalize with mean {list(known.mean)}, std {list(known.std)}"
+        raise ConfigError([Problem("dataset.val_transforms", f"must hold {wanted}, as the model was trained with")])
+    return config
+
+
+def _normalization(config: SegmentorConfig) -> NormalizeConfig | None:
+    steps = (*config.dataset.val_transforms.values(), *config.dataset.train_transforms.values())
+    return next((step for step in steps if isinstance(step, NormalizeConfig)), None)
+
+
 def _understand(saved: Mapping[str, Any], path: Path, change: Callable[[Tree], None] | None) -> SegmentorConfig:
     """Validates a saved configuration, less what only the start of its training needed.
 
@@ -92,12 +112,12 @@ def _understand(saved: Mapping[str, Any], path: Path, change: Callable[[Tree], N
     """
     tree: Tree = {key: dict(value) if isinstance(value, Mapping) else value for key, value in saved.items()}
     plugins = tree.pop("plugins", None) or ()
-    tree["backbone"] = {**tree.get("backbone", {}), "pretrained": False, "weights": None}
-    tree["trainer"] = {**tree.get("trainer", {}), "init_from": None, "resume": "auto"}
+    if isinstance(tree.get("backbone"), dict):
+        tree["backbone"] |= {"pretrained": False, "weights": None}
     if change is not None:
         change(tree)
     try:
-        return validate(tree)
+        return validate(tree, training=False)
     except ConfigError as error:
         if plugins and not tree.get("plugins"):
             names = ", ".join(map(str, plugins))
