@@ -70,9 +70,10 @@ def test_killed_in_an_evaluation(tmp_path: Path, uninterrupted: Path, monkeypatc
     def die(*_: Any, **__: Any) -> None:
         raise KilledError
 
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
+    with monkeypatch.context() as patch:
         patch.setattr("segkit.engine.evaluator.Evaluator.__call__", die)
-        train(config, folder)
+        with pytest.raises(KilledError):
+            train(config, folder)
     assert last(folder)["progress"]["step"] == 8
     assert last(folder)["progress"]["evaluated_step"] == 0
     train(config, folder)

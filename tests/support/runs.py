@@ -140,3 +140,9 @@ def assert_same(a: Any, b: Any, where: str) -> None:
 def losses(folder: Path) -> list[tuple[int, float]]:
     """(step, loss) of every training record."""
     return [(r["step"], r["loss"]) for r in read_log(RunFolder(folder).log) if r["kind"] == "train"]
+
+
+def children(pid: int) -> list[int]:
+    """Processes that ``pid`` started, in order."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True).stdout
+    return sorted(map(int, found.split()))

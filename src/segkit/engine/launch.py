@@ -18,6 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from segkit import errors
+from segkit.config.checks import cross_checks
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
@@ -49,12 +50,20 @@ def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> 
         return _train_external(config, run_dir)
     if config is None:
         raise TypeError("config is needed where torchrun did not start this process")
+    _check(config)
     folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
     processes = count_processes(config.trainer)
     with _prepared(config, folder):
         if processes == 1:
             return run_process(config, folder)
         return _launch(config, folder, processes)
+
+
+def _check(config: SegmentorConfig) -> None:
+    """What the command line checks when it composes, for configurations that were made in Python."""
+    problems = cross_checks(config)
+    if problems:
+        raise ConfigError(problems)
 
 
 @contextmanager
@@ -179,11 +188,16 @@ def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Excep
     return RuntimeError(f"process {rank} ended with exit code {failure.exitcode}; {_go_on(folder)}")
 
 
-def _order(item: tuple[int, ProcessFailure]) -> tuple[bool, bool, float]:
-    """A process that was killed first, then one with a user's mistake, then the earliest."""
+def _order(item: tuple[int, ProcessFailure]) -> tuple[int, float]:
+    """A process that was killed comes first, then one with a user's mistake, then the earliest.
+
+    The agent ends the others by SIGTERM, so those come last.
+    """
     failure = item[1]
     details = failure.error_file_data.get("segkit", {})
-    return failure.exitcode >= 0, not details.get("user"), details.get("time", float(failure.timestamp))
+    ended = failure.exitcode < 0
+    kind = 3 if failure.exitcode == -signal.SIGTERM else 0 if ended else 1 if details.get("user") else 2
+    return kind, details.get("time", float(failure.timestamp))
 
 
 def _go_on(folder: RunFolder) -> str:
@@ -198,6 +212,7 @@ def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) 
     if rank == 0:
         if config is None:
             raise TypeError("rank 0 needs a config")
+        _check(config)
         folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
         store.set("config", json.dumps({"tree": to_plain(config), "run_dir": str(folder.path.resolve())}))
         with _prepared(config, folder), process_group(config, store, rank, world_size):

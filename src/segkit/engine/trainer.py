@@ -9,7 +9,7 @@ from dataclasses import replace
 from inspect import signature
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -344,15 +344,10 @@ def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParall
         for m in model.modules()
     )
     # The name since torch 2.15; the older one warns there.
-    sync = next(
-        k for k in ("forward_sync_buffers", "broadcast_buffers") if k in signature(DistributedDataParallel).parameters
-    )
-    return DistributedDataParallel(
-        model,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        gradient_as_bucket_view=True,
-        **{sync: own_statistics},
-    )
+    names = ("forward_sync_buffers", "broadcast_buffers")
+    name = next(name for name in names if name in signature(DistributedDataParallel).parameters)
+    options: dict[str, Any] = {name: own_statistics, "gradient_as_bucket_view": True}
+    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None, **options)
 
 
 def _matters(line: str) -> bool:
