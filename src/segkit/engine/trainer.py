@@ -46,6 +46,7 @@ from segkit.errors import TrainingError
 from segkit.inference.options import inference_options
 from segkit.layers.norm import SyncBatchNorm2d
 from segkit.metrics.scores import Scores
+from segkit.ops.layout import memory_layout
 from segkit.types import Batch
 
 _SHOWN = 8
@@ -86,7 +87,7 @@ class Trainer:
         config = self.config
         self.precision = Precision(config.amp, self.device)
         seed_init(config.trainer.seed)
-        layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+        layout = memory_layout(config.trainer.channels_last, self.device)
         self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         self.resumes_from = _resume_source(self.config, self.folder)
         self.notes: list[str] = []
