@@ -218,6 +218,7 @@ NAMED = [
     *({"type": "ResNet", "depth": depth, "deep_stem": True} for depth in (50, 101, 152)),
     *({"type": "ResNet", "depth": depth, "deep_stem": True, "stem_channels": 128} for depth in (50, 101, 152)),
     *({"type": "ResNet", "depth": depth, "deep_stem": True, "avg_down": True} for depth in (18, 34, 50, 101, 152)),
+    *({"type": "ResNeSt", "depth": depth, "stem_channels": stem} for depth, stem in ((50, 64), (101, 128), (200, 128))),
     *({"type": "MobileNetV2", "width": width} for width in (0.5, 1.0, 1.4)),
     *({"type": "MobileNetV3", "arch": arch} for arch in ("small", "large")),
     *(

@@ -103,6 +103,33 @@ class ResNetConfig(ConvolutionalConfig):
 
 
 @component
+class ResNeStConfig(ConvolutionalConfig):
+    """ResNet whose blocks weigh two groups of channels against each other (Zhang et al., 2020, arXiv:2004.08955)."""
+
+    type: Literal["ResNeSt"] = "ResNeSt"
+    depth: Literal[50, 101, 152, 200] = 101
+    """Layers."""
+    output_stride: Literal[8, 16, 32] = 8
+    """Input pixels per cell of the last feature; dilation makes up for the strides left out."""
+    stem_channels: PositiveInt = 128
+    """Channels after the stem of three 3x3 convolutions; half of it inside. timm's weights of depth 50 have 64."""
+    contract_dilation: bool = True
+    """The first block of a dilated stage uses half its dilation."""
+    out_indices: FourStages = (0, 1, 2, 3)
+    """Stages to return."""
+
+    @model_validator(mode="after")
+    def _stem_fits(self) -> Self:
+        if self.stem_channels % 2:
+            raise ValueError("stem_channels must be even, as a deep stem is half as wide inside")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(min(4 * 2**i, self.output_stride) for i in self.out_indices)
+
+
+@component
 class MobileNetV2Config(ConvolutionalConfig):
     """Inverted residuals (Sandler et al., 2018, arXiv:1801.04381)."""
 

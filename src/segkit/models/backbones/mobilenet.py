@@ -27,7 +27,8 @@ class MobileNet(TimmBackbone):
         maps = {0: x}
         for count, block in enumerate(_blocks(self.model), 1):
             x = checkpoint(block, x) if self.model.grad_checkpointing else block(x)
-            maps[count] = x
+            if count in self.taps:  # the others are free to go
+                maps[count] = x
         return maps
 
     def _describe(self, config: BackboneConfig) -> tuple[FeatureSpec, ...]:

@@ -1,12 +1,12 @@
-"""ResNet with dilation (He et al., 2016, arXiv:1512.03385)."""
+"""ResNet (He et al., 2016, arXiv:1512.03385) and ResNeSt (Zhang et al., 2020, arXiv:2004.08955), with dilation."""
 
-from collections.abc import Iterable
 from typing import Any
 
+from timm.layers.pool2d_same import AvgPool2dSame
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
-from segkit.config.backbones import ResNetConfig
+from segkit.config.backbones import ResNeStConfig, ResNetConfig
 from segkit.layers.act import build_act
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
@@ -42,10 +42,38 @@ class ResNet(TimmBackbone):
         )
         if not config.deep_stem and config.stem_channels != 64:
             model.conv1 = nn.Conv2d(config.in_channels, config.stem_channels, 7, stride=2, padding=3, bias=False)
-        stages = (model.layer1, model.layer2, model.layer3, model.layer4)
-        for stage, natural_stride in zip(stages, (4, 8, 16, 32), strict=True):
-            _place_dilation(stage, max(1, natural_stride // config.output_stride), config)
+        _place_dilation(model, config)
+        if config.style == "caffe":
+            _shrink_first(model)
         super().__init__(config, model, [stage + 1 for stage in config.out_indices])  # timm's map 0 is the stem's
+
+
+@BACKBONES.register(ResNeStConfig)
+class ResNeSt(TimmBackbone):
+    """ResNeSt with dilation.
+
+    Shape:
+        - Input: (N, in_channels, H, W).
+        - Output: stages ``out_indices``; stage i has 256 * 2**i channels.
+    """
+
+    def __init__(self, config: ResNeStConfig) -> None:
+        name, stem, layers = {
+            50: ("resnest50d", 64, (3, 4, 6, 3)),
+            101: ("resnest101e", 128, (3, 4, 23, 3)),
+            152: ("resnest101e", None, (3, 8, 36, 3)),
+            200: ("resnest200e", 128, (3, 24, 36, 3)),
+        }[config.depth]
+        model = create_model(
+            config,
+            name,
+            "in1k" if stem == config.stem_channels else None,
+            output_stride=config.output_stride,
+            layers=layers,
+            stem_width=config.stem_channels // 2,
+        )
+        _place_dilation(model, config)
+        super().__init__(config, model, [stage + 1 for stage in config.out_indices])
 
 
 def _stem(config: ResNetConfig) -> dict[str, Any]:
@@ -62,21 +90,28 @@ def _letter(config: ResNetConfig) -> str | None:
     return kinds.get((config.deep_stem, config.stem_channels, config.avg_down))
 
 
-def _place_dilation(stage: Iterable[Any], dilation: int, config: ResNetConfig) -> None:
-    """Dilates one convolution of each block, and no pooling; timm dilates both of a BasicBlock."""
-    for index, block in enumerate(stage):
-        contracted = config.contract_dilation and index == 0
-        cell = max(1, dilation // 2) if contracted else dilation
-        if isinstance(block, BasicBlock):
-            _dilate(block.conv1, cell)
-            _dilate(block.conv2, 1)
-        if isinstance(block, Bottleneck):
-            _dilate(block.conv2, cell)
-            if config.style == "caffe":
-                block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
-        if config.avg_down and block.downsample is not None and block.stride == 1:
-            block.downsample[0] = nn.Identity()
+def _place_dilation(model: Any, config: ResNetConfig | ResNeStConfig) -> None:
+    """Dilates one convolution of each block, and no pooling; timm dilates both convolutions of a BasicBlock."""
+    stages = (model.layer1, model.layer2, model.layer3, model.layer4)
+    for stage, natural_stride in zip(stages, (4, 8, 16, 32), strict=True):
+        dilation = max(1, natural_stride // config.output_stride)
+        for index, block in enumerate(stage):
+            cell = max(1, dilation // 2) if config.contract_dilation and index == 0 else dilation
+            if isinstance(block, BasicBlock):
+                _dilate(block.conv1, cell)
+                _dilate(block.conv2, 1)
+            else:
+                _dilate(getattr(block.conv2, "conv", block.conv2), cell)
+            if block.downsample is not None and isinstance(block.downsample[0], AvgPool2dSame):
+                block.downsample[0] = nn.Identity()  # nothing shrinks here
 
 
 def _dilate(conv: nn.Conv2d, dilation: int) -> None:
     conv.dilation = conv.padding = (dilation, dilation)
+
+
+def _shrink_first(model: Any) -> None:
+    """Moves the stride of each bottleneck to its first convolution."""
+    for block in model.modules():
+        if isinstance(block, Bottleneck):
+            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

@@ -13,6 +13,7 @@ from segkit.config.backbones import (
     MixVisionTransformerConfig,
     MobileNetV2Config,
     MobileNetV3Config,
+    ResNeStConfig,
     ResNetConfig,
     SwinTransformerConfig,
     TIMMBackboneConfig,
@@ -192,10 +193,37 @@ def _read_resnet(given: _Arguments) -> dict[str, Any]:
 
 
 def _resnet_rules(config: ResNetConfig) -> Rules:
-    stem = {f"stem.{i}": f"model.conv1.{i}" for i in (0, 1, 3, 4, 6)} | {"stem.7": "model.bn1"}
     plain = {"conv1": "model.conv1", "bn1": "model.bn1"}
+    return (_deep_stem_rules() if config.deep_stem else plain) | _residual_rules(config)
+
+
+def _deep_stem_rules() -> Rules:
+    return {f"stem.{i}": f"model.conv1.{i}" for i in (0, 1, 3, 4, 6)} | {"stem.7": "model.bn1"}
+
+
+def _residual_rules(config: ResNetConfig | ResNeStConfig) -> Rules:
     names = ("layer#.#.conv#", "layer#.#.bn#", "layer#.#.downsample.#")
-    return (stem if config.deep_stem else plain) | _staged({name: f"model.{name}" for name in names}, config, first=1)
+    return _staged({name: f"model.{name}" for name in names}, config, first=1)
+
+
+def _read_resnest(given: _Arguments) -> dict[str, Any]:
+    given.fixed(groups=1, base_width=4, radix=2, reduction_factor=4, use_avg_after_block_conv2=True)
+    given.fixed(use_conv3x3_stem=True, use_avg_for_downsample=True, base_channels=64, style="pytorch")
+    given.fixed_act("ReLU")
+    return given.common() | {
+        "depth": given.take("depth", 101),
+        "output_stride": given.take("outstride", 8),
+        "stem_channels": given.take("stem_channels", 128),
+        "contract_dilation": given.take("contract_dilation", True),
+        "out_indices": given.indices((0, 1, 2, 3), 4),
+        "norm": given.norm(),
+    }
+
+
+def _resnest_rules(config: ResNeStConfig) -> Rules:
+    inside = ("conv", "bn0", "fc1", "bn1", "fc2")
+    split = {f"layer#.#.conv2.{part}": f"model.layer#.#.conv2.{part}" for part in inside}
+    return _deep_stem_rules() | _residual_rules(config) | _staged(split, config, first=1)
 
 
 def _read_mobilenetv2(given: _Arguments) -> dict[str, Any]:
@@ -280,8 +308,24 @@ def _read_convnext(given: _Arguments) -> dict[str, Any]:
     }
 
 
+def _read_convnextv2(given: _Arguments) -> dict[str, Any]:
+    depths, width = _CONVNEXTS[given.take("arch", "tiny")]
+    given.fixed_act("GELU")
+    return given.common() | {
+        "depths": depths,
+        "channels": tuple(width * 2**stage for stage in range(4)),
+        "drop_path": given.take("drop_path_rate", 0.0),
+        "layer_scale_init": 0.0,
+        "use_grn": True,
+        "norm_eps": given.layer_norm_eps(1e-6),
+        "out_indices": given.indices((0, 1, 2, 3), 4),
+    }
+
+
 def _convnext_rules(config: ConvNeXtConfig) -> Rules:
+    """Of both versions, which name the same layers differently."""
     parts = {"depthwise_conv": "conv_dw", "norm": "norm", "pointwise_conv1": "mlp.fc1", "pointwise_conv2": "mlp.fc2"}
+    parts |= {"dwconv": "conv_dw", "pwconv1": "mlp.fc1", "pwconv2": "mlp.fc2"}
     blocks = {f"stages.#.#.{theirs}": f"model.stages.#.blocks.#.{ours}" for theirs, ours in parts.items()}
     blocks |= {"stages.#.#": "model.stages.#.blocks.#", "stages.#.#.grn": "model.stages.#.blocks.#.mlp.grn"}
     between = _staged({"downsample_layers.#.#": "model.stages.#.downsample.#"}, config)
@@ -419,9 +463,11 @@ def _timm_names(names: Iterable[str], config: TIMMBackboneConfig) -> dict[str, s
 
 _MAPS: Mapping[str, _Map] = {
     "ResNet": _Map(ResNetConfig, _read_resnet, _by(_resnet_rules)),
+    "ResNeSt": _Map(ResNeStConfig, _read_resnest, _by(_resnest_rules)),
     "MobileNetV2": _Map(MobileNetV2Config, _read_mobilenetv2, _by(_mobilenetv2_rules)),
     "MobileNetV3": _Map(MobileNetV3Config, _read_mobilenetv3, _by(_mobilenetv3_rules)),
     "ConvNeXt": _Map(ConvNeXtConfig, _read_convnext, _by(_convnext_rules), _convnext_tensor),
+    "ConvNeXtV2": _Map(ConvNeXtConfig, _read_convnextv2, _by(_convnext_rules), _convnext_tensor),
     "SwinTransformer": _Map(SwinTransformerConfig, _read_swin, _by(_swin_rules), _swin_tensor),
     "MixVisionTransformer": _Map(MixVisionTransformerConfig, _read_mit, _by(_mit_rules), _mit_tensor),
     "TIMMBackbone": _Map(TIMMBackboneConfig, _read_timm, _timm_names),
