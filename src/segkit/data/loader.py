@@ -2,11 +2,15 @@
 
 import atexit
 import logging
+import multiprocessing.util  # noqa: F401 - before this module registers its exit function, see the end
+import os
 import signal
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 import cv2
@@ -151,7 +155,7 @@ class _Loader:
             batch_sampler=batches,
             num_workers=workers,
             collate_fn=_same,
-            worker_init_fn=_start_worker,
+            worker_init_fn=partial(_start_worker, closing=_closing_flag()),
             prefetch_factor=self.config.prefetch_factor if workers else None,
             pin_memory=self.config.pin_memory and torch.cuda.is_available(),
             generator=torch.Generator(),  # of its own: else each start would draw from the model's random numbers
@@ -259,25 +263,38 @@ def _same(fields: Any) -> Any:
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(worker: int, *, closing: Any) -> None:
     """Runs in a new worker: one thread, and no reaction to signals that are meant for the trainer.
 
     The forked worker has inherited the trainer's handlers, and a scheduler sends its signal to every process. Workers
-    end when the trainer tells them, or has died.
+    end when the trainer tells them, or has died, or sends SIGTERM while it exits itself.
     """
     cv2.setNumThreads(0)
+
+    def end_if_closing(number: int, frame: Any) -> None:
+        if closing.value:
+            os._exit(0)
+
     for name in _SIGNALS:
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+            signal.signal(getattr(signal, name), end_if_closing)
+
+
+@cache
+def _closing_flag() -> Any:
+    """A byte in shared memory: whether this process is exiting."""
+    return RawValue("b", 0)
 
 
 _open_streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _close_streams() -> None:
-    """Ends workers before multiprocessing does at exit: it would send the signal that they ignore, and wait."""
+    """Ends all workers at exit."""
+    _closing_flag().value = 1
     for stream in list(_open_streams):
         stream.close()
 
 
+# Exit functions run last to first: this one before that of multiprocessing.util, which sends SIGTERM and waits.
 atexit.register(_close_streams)

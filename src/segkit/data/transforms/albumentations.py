@@ -1,6 +1,8 @@
 """Transforms of the albumentations library."""
 
 import importlib
+import os
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ class AlbumentationsWrapper:
     """One transform of albumentations, seeded from the sample's generator."""
 
     def __init__(self, config: AlbumentationsWrapperConfig) -> None:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else the import asks the network for a newer version
         library: Any = importlib.import_module("albumentations")  # slow to import, so only where it is used
         cls = getattr(library, config.name, None)
         if not (isinstance(cls, type) and issubclass(cls, library.BasicTransform)):
@@ -28,9 +31,14 @@ class AlbumentationsWrapper:
                 f"AlbumentationsWrapper: albumentations has no transform {config.name!r}{hint(config.name, names)}"
             )
         try:
-            self.transform = library.Compose([cls(**config.kwargs)])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # unknown arguments only warn there; they are an error below
+                transform = cls(**config.kwargs)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"AlbumentationsWrapper: {config.name}: {error}") from None
+        if unknown := getattr(transform, "invalid_args", None):
+            raise ConfigError(f"AlbumentationsWrapper: {config.name} has no argument {', '.join(unknown)}")
+        self.transform = library.Compose([transform])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         self.transform.set_random_seed(int(rng.integers(2**31)))
