@@ -67,7 +67,8 @@ class Look:
 
 def scores_of(logits: Tensor, average: str) -> Tensor:
     """What windows and looks are averaged as: the logits, or their probabilities over dim 1; float32."""
-    logits = logits.float()  # autocast leaves half, whose 11 bits do not bear a sum over windows
+    # Autocast leaves half, whose 11 bits do not bear a sum over windows; and resizing is fastest on planes.
+    logits = logits.float().contiguous()
     if average == "logits":
         return logits
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)

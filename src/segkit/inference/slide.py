@@ -11,7 +11,7 @@ from segkit.inference.look import Look, Model, scores_of
 from segkit.ops.resize import resize
 from segkit.ops.windows import Window, window_starts, windows
 
-CANVAS_BYTES = 2**29
+CANVAS_BYTES = 2**28
 """A canvas for the whole image is laid out at once up to this size; above it, for the rows at work only."""
 
 Size = tuple[int, int]
@@ -50,7 +50,7 @@ def _bands(model: Model, images: Tensor, config: InferenceConfig, crop: Size, st
 def _window_scores(model: Model, images: Tensor, chunk: Sequence[Window], average: str) -> Tensor:
     """(len(chunk) * N, K, crop height, crop width): the N patches of the first place, of the second, ..."""
     crops = torch.cat([images[:, :, w.top : w.bottom, w.left : w.right] for w in chunk])
-    logits = model(crops).float()
+    logits = model(crops).float().contiguous()  # resizing is fastest on planes
     if logits.shape[2:] != crops.shape[2:]:
         logits = resize(logits, (crops.shape[2], crops.shape[3]), align_corners=model.align_corners)
     return scores_of(logits, average)
