@@ -173,3 +173,18 @@ def test_a_folder_is_trained_into_by_one_run_at_a_time(tmp_path: Path, monkeypat
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@pytest.mark.slow
+def test_processes_are_restarted_if_configured(tmp_path: Path) -> None:
+    config = tiny_config(trainer={"devices": 2, "max_restarts": 1}, scheduler={"max_epochs": 2})
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    process = start(config, folder)
+    wait_for_step(process, folder, 4)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    code, output = finish(process)
+    assert code == 0, output
+    assert "going on from" in output
+    train(config, whole)
+    assert_same_state(folder, whole)
+    assert losses(folder) == losses(whole)

@@ -14,11 +14,11 @@ import segkit
 from segkit.checkpoint import read_checkpoint, write_checkpoint
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
-from segkit.config.training import AmpConfig, EmaConfig, SGDConfig
+from segkit.config.training import AmpConfig, EmaConfig
 from segkit.engine.launch import train
 from segkit.engine.log import read_log
 from segkit.engine.run import RunFolder, RunResult, read_config
-from segkit.engine.step import TrainModel
+from segkit.engine.step import StepOutcome, TrainModel, TrainStep
 from segkit.errors import CheckpointError, ConfigError, SegkitError, TrainingError
 
 
@@ -153,10 +153,16 @@ def test_steps_that_are_not_finite_are_left_out_if_configured(
     assert all(v.isfinite().all() for v in read_checkpoint(result.checkpoint)["model"].values())
 
 
-def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
-    config = short(trainer={"save_interval_steps": 1})
-    config = replace(config, scheduler=replace(config.scheduler, optimizer=SGDConfig(lr=3e38)))
-    message = refused(config, tmp_path / "run", TrainingError)
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    update = TrainStep._update
+
+    def spoilt(self: TrainStep, terms: dict[str, torch.Tensor]) -> StepOutcome:
+        outcome = update(self, terms)
+        self.parameters[3].data.view(-1)[0] = math.inf  # as an infinite gradient would, while the loss is fine
+        return outcome
+
+    monkeypatch.setattr(TrainStep, "_update", spoilt)
+    message = refused(short(trainer={"save_interval_steps": 1}), tmp_path / "run", TrainingError)
     assert message.startswith("step 1: weights are not finite: backbone.")
     assert message.endswith("there is no checkpoint yet")
     assert not RunFolder(tmp_path / "run").last.exists()

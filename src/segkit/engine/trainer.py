@@ -29,6 +29,7 @@ from segkit.build import (
 from segkit.checkpoint import load_weights, read_checkpoint
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
+from segkit.data.scan import scan_labels
 from segkit.engine.amp import Precision
 from segkit.engine.checkpoints import Checkpoints
 from segkit.engine.ema import Ema
@@ -69,6 +70,8 @@ class Trainer:
         self.folder = folder
         self.device = device
         self.is_main = dist.rank() == 0
+        self.resumes_from = _resume_source(config, folder)
+        self.notes: list[str] = []
         self._build_data()
         self._build_model()
         self._build_records()
@@ -79,6 +82,11 @@ class Trainer:
         self.loader = build_loader(config, "train")
         self.eval_loader = build_loader(config, "val")
         self.info = self.eval_loader.source.dataset.info
+        if self.is_main and self.resumes_from is None:
+            skip = config.dataset.on_error == "skip"
+            report = scan_labels(self.loader.source.dataset, config.trainer.scan_samples, skip_errors=skip)
+            report.require_clean()
+            self.notes += [f"labels: {warning}" for warning in report.warnings]
         self.preprocess = build_preprocessor(config).to(self.device)
         self.scheduler = build_scheduler(config.scheduler, self.loader.steps_per_epoch)
         self.total_steps = self.scheduler.total_steps
@@ -89,8 +97,6 @@ class Trainer:
         seed_init(config.trainer.seed)
         layout = memory_layout(config.trainer.channels_last, self.device)
         self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
-        self.resumes_from = _resume_source(self.config, self.folder)
-        self.notes: list[str] = []
         if config.trainer.init_from is not None and self.resumes_from is None:
             self.notes.append(init_weights(self.model, config.trainer.init_from))
         self.ema = Ema(config.ema, self.model) if config.ema.enabled else None
@@ -265,7 +271,7 @@ class Trainer:
     def _require_finite_weights(self) -> None:
         """Keeps the last good checkpoint good: a gradient can be infinite where the loss is not."""
         weights = [p.detach() for p in self.model.parameters()]
-        if not math.isfinite(get_total_norm(weights).item()):
+        if not math.isfinite(get_total_norm(weights, norm_type=math.inf).item()):
             bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
             text = f"step {self.progress.step}: weights are not finite: {', '.join(bad[:3])} ({len(bad)} in all)"
             hint = "lower scheduler.optimizer.lr, or set trainer.clip_grad_norm"
