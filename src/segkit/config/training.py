@@ -328,7 +328,7 @@ class TrainerConfig:
     compile: bool = False
     """Compile the model with torch.compile."""
     channels_last: bool = True
-    """On a GPU, keep images in the memory order that it convolves fastest; a CPU keeps the plain one."""
+    """Keep images in the memory order that GPUs convolve fastest."""
     cudnn_benchmark: bool = True
     """Let cuDNN try algorithms for the sizes it meets."""
     timeout_s: PositiveFloat = 1800.0

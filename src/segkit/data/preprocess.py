@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segkit.ops.layout import memory_layout
-
 
 class Preprocessor(nn.Module):
     """Makes the model's input from a batch of pixels.
@@ -15,7 +13,7 @@ class Preprocessor(nn.Module):
         mean: of each channel, in the pixels' units.
         std: of each channel.
         fill: value of padded pixels after normalisation.
-        channels_last: memory order of the result on a GPU.
+        channels_last: memory order of the result.
 
     Shape:
         - Input: images (N, C, H, W) uint8 or float32; boxes (N, 4) int64 rows (top, left, height, width), or None.
@@ -32,11 +30,10 @@ class Preprocessor(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.fill = fill
-        self.channels_last = channels_last
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
-        layout = memory_layout(self.channels_last, images.device)
-        x = images.to(torch.float32, memory_format=layout)
+        x = images.to(torch.float32, memory_format=self.memory_format)
         x = (x - self.mean) / self.std
         if boxes is not None:
             x = torch.where(inside(boxes, x.shape[2], x.shape[3]), x, self.fill)

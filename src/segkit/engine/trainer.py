@@ -47,7 +47,6 @@ from segkit.errors import TrainingError
 from segkit.inference.options import inference_options
 from segkit.layers.norm import SyncBatchNorm2d
 from segkit.metrics.scores import Scores
-from segkit.ops.layout import memory_layout
 from segkit.types import Batch
 
 _SHOWN = 8
@@ -95,7 +94,7 @@ class Trainer:
         config = self.config
         self.precision = Precision(config.amp, self.device)
         seed_init(config.trainer.seed)
-        layout = memory_layout(config.trainer.channels_last, self.device)
+        layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
         self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         if config.trainer.init_from is not None and self.resumes_from is None:
             self.notes.append(init_weights(self.model, config.trainer.init_from))

@@ -14,7 +14,6 @@ from segkit.config.transforms import NormalizeConfig
 from segkit.config.validate import validate
 from segkit.errors import CheckpointError, ConfigError, Problem
 from segkit.models.segmentor import Segmentor
-from segkit.ops.layout import memory_layout
 from segkit.types import ClassInfo
 
 Weights = Literal["auto", "model", "ema"]
@@ -84,7 +83,7 @@ class SavedModel:
         chosen = self.choose(weights)
         model = build_segmentor(self.config)
         load_weights(model, self.payload[chosen], self.path)
-        layout = memory_layout(self.config.trainer.channels_last, torch.device(device))
+        layout = torch.channels_last if self.config.trainer.channels_last else torch.contiguous_format
         return model.to(device=device, memory_format=layout).eval()  # type: ignore[call-overload]
 
 
