@@ -50,7 +50,7 @@ class TrainingError(SegkitError):
     """Training cannot go on (non-finite loss, a dead or stuck rank); names step and last checkpoint."""
 
 
-class TrainingStopped(SegkitError):
+class TrainingStopped(SegkitError):  # noqa: N818 - a stop on request is no error
     """A signal ended the training after a step, and its state is saved; exits as a process killed by that signal."""
 
     def __init__(self, message: str, exit_code: int = 143) -> None:

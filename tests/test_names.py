@@ -1,0 +1,33 @@
+"""One word, five places: the type, its config, its class, its file, its test id."""
+
+import importlib
+import inspect
+
+import pytest
+
+from segkit import registry
+from segkit.config.component import CONFIGS, type_name
+
+REGISTRIES = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
+COMPONENTS = [pytest.param(table, name, id=f"{table.group}/{name}") for table in REGISTRIES for name in table.names()]
+
+
+@pytest.mark.parametrize(("table", "name"), COMPONENTS)
+def test_a_component_is_called_as_its_type(table: registry.Registry, name: str) -> None:
+    config = table.config(name)
+    cls = table.component(config())
+    assert config.__name__ == f"{name}Config"
+    assert type_name(config) == name
+    assert cls.__name__ == name
+    assert f"segkit.{'models.' if table.group in ('backbone', 'head') else ''}" in cls.__module__
+    assert inspect.getdoc(cls)
+
+
+@pytest.mark.parametrize("table", REGISTRIES, ids=lambda table: table.group)
+def test_every_config_has_its_component(table: registry.Registry) -> None:
+    assert table.names() == sorted(CONFIGS[table.group])
+
+
+def test_packages_import() -> None:
+    for table in REGISTRIES:
+        assert importlib.import_module(table.package)
