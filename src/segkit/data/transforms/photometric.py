@@ -15,7 +15,6 @@ from segkit.types import Sample
 Table = NDArray[np.uint8]
 
 _LEVELS = np.arange(256, dtype=np.float32)
-_SAME = np.arange(256, dtype=np.uint8)
 
 
 @TRANSFORMS.register(PhotoMetricDistortionConfig)
@@ -38,9 +37,9 @@ class PhotoMetricDistortion:
         before, hue, saturation, after = self._draw(rng)
         if hue is None and saturation is None:
             return replace(sample, image=_look_up(sample.image, _merged(before, after)))
-        image = cv2.cvtColor(_look_up(sample.image, before), cv2.COLOR_RGB2HSV)
-        tables = np.stack([_SAME if t is None else t for t in (hue, saturation, None)], axis=-1)
-        image = cv2.cvtColor(cv2.LUT(image, tables[None]), cv2.COLOR_HSV2RGB)
+        planes = list(cv2.split(cv2.cvtColor(_look_up(sample.image, before), cv2.COLOR_RGB2HSV)))
+        planes[:2] = _look_up(planes[0], hue), _look_up(planes[1], saturation)
+        image = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_HSV2RGB)
         return replace(sample, image=_look_up(image, after))
 
     def _draw(self, rng: np.random.Generator) -> tuple[Table | None, ...]:
