@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +11,12 @@ from rich.table import Table
 
 from segkit.engine.log import RunLog, read_log
 from segkit.engine.run import RunResult, write_result
+from segkit.inference.drawing import overlay, to_rgb
 from segkit.metrics.scores import Scores
 from segkit.types import IGNORE_INDEX, ClassInfo
 
 Pixels = NDArray[np.uint8]
 
-_SHARE = 0.6
-"""Weight of the colours of the classes in an overlay."""
 _GAP = 4
 
 
@@ -113,24 +111,6 @@ def draw_curves(log: Path, target: Path, monitor: str) -> bool:
     return True
 
 
-def overlay(image: Pixels, classes: Pixels, info: ClassInfo) -> Pixels:
-    """(H, W, 3) with the colour of each pixel's class laid over the image; ignored pixels stay as they are.
-
-    Args:
-        image: (H, W, C).
-        classes: (H, W) class ids or ``IGNORE_INDEX``.
-        info: colours. Where there is one class, id 1 has its colour and id 0 none.
-    """
-    colors = np.zeros((256, 3), np.uint8)
-    shown = np.zeros(256, bool)
-    for index, color in enumerate(info.palette):
-        place = index + (len(info.palette) == 1)
-        colors[place], shown[place] = color, True
-    shown[IGNORE_INDEX] = False
-    mixed = cv2.addWeighted(to_rgb(image), 1 - _SHARE, colors[classes], _SHARE, 0)
-    return np.where(shown[classes][..., None], mixed, to_rgb(image)).astype(np.uint8)
-
-
 def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: ClassInfo, *, width: int = 320) -> Pixels:
     """A grid with one row a sample: image, image with label, image with prediction.
 
@@ -153,15 +133,6 @@ def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: Cl
         lines.append(np.concatenate([pictures[0], gap, pictures[1], gap, pictures[2]], axis=1))
         lines.append(np.full((_GAP, lines[0].shape[1], 3), 255, np.uint8))
     return np.concatenate(lines[:-1], axis=0)
-
-
-def to_rgb(image: NDArray[Any]) -> Pixels:
-    """An image of any channels and depth as (H, W, 3) uint8 to look at: the first three channels, stretched."""
-    picture = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    low, high = float(picture.min()), float(picture.max())
-    return ((picture - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
 
 
 def _percent(value: float) -> str:

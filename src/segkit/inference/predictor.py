@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,36 +17,43 @@ from segkit.config.transforms import PaddingConfig
 from segkit.data.io import read_image
 from segkit.data.loader import collate, to_batch
 from segkit.errors import ConfigError, DatasetError, Problem
+from segkit.inference.drawing import Pixels, color_mask, mask_classes, overlay
 from segkit.inference.options import inference_options
 from segkit.inference.precision import autocast
 from segkit.inference.predict import predict_batch, predict_probs
 from segkit.inference.saved import SavedModel, Weights
 from segkit.types import ClassInfo, Sample
 
-Pixels = NDArray[np.uint8]
 Source = str | Path | Image.Image | NDArray[Any]
 """What can be predicted: a file, a PIL image, or (H, W, C) uint8 or uint16 pixels, RGB where C is 3."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no plain answer to ==
 class Prediction:
     """What the model sees in one image.
 
     Attributes:
         name: the file's name without suffix, or the image's number in the call.
-        mask: (H, W) uint8 class ids, as large as the image. Of a single class, 1 is that and 0 is the rest, which
-            ``classes`` and ``palette`` name background then.
-        classes: class names by id.
-        palette: RGB by id.
+        mask: (H, W) uint8 class ids, as large as the image. Of a single class, 1 is that and 0 is the rest.
+        info: names and colours of the model's classes.
         image: (H, W, C) pixels as read.
     """
 
     name: str
     mask: Pixels
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
+    info: ClassInfo = field(repr=False)
     image: NDArray[Any] = field(repr=False)
-    _look: Callable[[], NDArray[np.float32]] = field(repr=False, compare=False)
+    _look: Callable[[], NDArray[np.float32]] = field(repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by id; a single class comes after ``background``."""
+        return mask_classes(self.info).names
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """RGB by id."""
+        return mask_classes(self.info).palette
 
     @cached_property
     def probs(self) -> NDArray[np.float32]:
@@ -59,17 +65,11 @@ class Prediction:
 
     def colors(self) -> Pixels:
         """(H, W, 3) RGB of the mask."""
-        return np.array(self.palette, np.uint8)[self.mask]
+        return color_mask(self.mask, self.info)
 
     def overlay(self, opacity: float = 0.5) -> Pixels:
-        """(H, W, 3) RGB: the image under the classes' colours, of which black shows the image as it is.
-
-        Args:
-            opacity: of the colours, 0 to 1.
-        """
-        colors, image = self.colors(), _as_rgb(self.image)
-        mixed: Any = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
-        return np.where(colors.any(axis=2, keepdims=True), mixed, image)
+        """(H, W, 3) RGB: the image under the classes' colours; see :func:`segkit.inference.drawing.overlay`."""
+        return overlay(self.image, self.mask, self.info, opacity=opacity)
 
     def save_mask(self, path: str | Path) -> None:
         """Writes the class ids as a PNG with a palette, which viewers show in the classes' colours."""
@@ -116,7 +116,6 @@ class Predictor:
         self.pipeline = build_pipeline(saved.config, "val")
         padding = [t.output_size for t in saved.config.dataset.val_transforms.values() if isinstance(t, PaddingConfig)]
         self._pad_to = padding[-1] if padding else None
-        self._shown = mask_classes(saved.info)
 
     @overload
     def __call__(self, images: Source) -> Prediction: ...
@@ -175,9 +174,7 @@ class Predictor:
         return [self._prediction(sample, masks[i]) for i, sample in enumerate(samples)]
 
     def _prediction(self, sample: Sample, mask: Pixels) -> Prediction:
-        return Prediction(
-            sample.name, mask, self._shown.names, self._shown.palette, sample.image, lambda: self._probs(sample)
-        )
+        return Prediction(sample.name, mask, self.info, sample.image, lambda: self._probs(sample))
 
     def _probs(self, sample: Sample) -> NDArray[np.float32]:
         images, boxes = self._inputs([self.pipeline(sample, np.random.default_rng(0))])
@@ -232,13 +229,6 @@ def pick_device(name: str | torch.device | None) -> torch.device:
     return device
 
 
-def mask_classes(info: ClassInfo) -> ClassInfo:
-    """Names and colours by the value in a mask; those of a single class begin with the background."""
-    if len(info.names) > 1:
-        return info
-    return ClassInfo(("background", *info.names), ((0, 0, 0), *info.palette))
-
-
 def _from_pil(image: Image.Image, channels: int, *, apply_exif: bool) -> NDArray[Any]:
     if apply_exif:
         image = ImageOps.exif_transpose(image)
@@ -259,10 +249,3 @@ def _from_array(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
     if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
         raise DatasetError(f"pixels must be height x width x {channels} (got {got})")
     return np.ascontiguousarray(pixels)
-
-
-def _as_rgb(image: NDArray[Any]) -> Pixels:
-    """(H, W, 3) uint8 to look at: the first channels; 16 bit by its own range."""
-    if image.dtype != np.uint8:
-        image = (image * (255.0 / max(int(image.max()), 1))).round().astype(np.uint8)
-    return np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2))
