@@ -95,7 +95,7 @@ def test_more_looks_change_the_figures(trained: Path, tmp_path: Path) -> None:
         (["dataset.rot=x"], "dataset.rot: unknown key, did you mean 'root'?"),
         (["head.channels=3"], "cannot be changed for a trained model"),
         (["trainer.devices=0"], "trainer.devices: must be a positive integer (got '0')"),
-        (["trainer.devices=2", "--split", "vall"], "Shapes has no split 'vall'"),
+        pytest.param(["trainer.devices=2", "--split", "vall"], "Shapes has no split 'vall'", marks=pytest.mark.slow),
         (["--tta"], "inference.tta: is a single plain look"),
         (["--device", "cuda:99"], "there is no cuda:99"),
         (["-o", "/proc/none/out.json"], "cannot be written"),
