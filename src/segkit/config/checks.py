@@ -51,8 +51,8 @@ def _classes(config: SegmentorConfig) -> Iterator[Problem]:
     count = len(data.classes)
     if not count:
         yield Problem("dataset.class_names", "is empty; name the classes, in the order of their ids")
-    if count > 255:
-        yield Problem("dataset.class_names", f"at most 255 classes are supported (got {count})")
+    if count > 254:
+        yield Problem("dataset.class_names", f"at most 254 classes are supported (got {count})")
     if data.num_classes is not None and data.num_classes != count:
         yield Problem("dataset.num_classes", f"must be {count}, the number of class names (got {data.num_classes})")
     top = max(count, 2)  # one class answers yes or no: ids 0 and 1

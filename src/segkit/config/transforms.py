@@ -1,14 +1,33 @@
 """Steps of the data pipeline, in the order of the mapping that holds them."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from segkit.config.component import Choice, component
 
+N = TypeVar("N", int, float)
+
+
+def _ascending(bounds: tuple[N, N]) -> tuple[N, N]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("must not go down: the smaller number comes first")
+    return bounds
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Size = tuple[PositiveInt, PositiveInt]
-Range = tuple[NonNegativeFloat, NonNegativeFloat]
+Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
+CountRange = Annotated[tuple[NonNegativeInt, NonNegativeInt], AfterValidator(_ascending)]
 ImageInterpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
 
 
@@ -28,7 +47,7 @@ class ResizeConfig(TransformConfig):
     """Bounds of the longer and the shorter side (their order does not matter), before ``scale_range``."""
     keep_ratio: bool = True
     """Fit inside the bounds; false stretches to them."""
-    scale_range: tuple[PositiveFloat, PositiveFloat] | None = (0.5, 2.0)
+    scale_range: PositiveRange | None = (0.5, 2.0)
     """The bounds are multiplied by a random factor in this range; null leaves them."""
     min_size: PositiveInt | None = None
     """The shorter side is at least this long."""
@@ -108,14 +127,20 @@ class RandomCutOutConfig(TransformConfig):
     type: Literal["RandomCutOut"] = "RandomCutOut"
     prob: Probability = 0.5
     """How often."""
-    n_holes: tuple[NonNegativeInt, NonNegativeInt] = (1, 3)
+    n_holes: CountRange = (1, 3)
     """Least and greatest number of rectangles."""
     cutout_shape: tuple[Size, ...] = ()
     """Rectangles to choose from, as (width, height) in pixels; give this or ``cutout_ratio``."""
     cutout_ratio: tuple[tuple[Probability, Probability], ...] = ((0.1, 0.1),)
     """Rectangles to choose from, as shares of (width, height)."""
-    fill: tuple[NonNegativeFloat, ...] = (0.0, 0.0, 0.0)
-    """Colour of the blanked pixels; their label is ignored."""
+    fill: Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)] = (0.0, 0.0, 0.0)
+    """Colour of the blanked pixels, repeated over further channels; their label is ignored."""
+
+    @model_validator(mode="after")
+    def _has_rectangles(self) -> Self:
+        if not self.cutout_shape and not self.cutout_ratio:
+            raise ValueError("give rectangles to choose from, in cutout_shape or cutout_ratio")
+        return self
 
 
 @component
