@@ -62,6 +62,20 @@ class Batch:
     sizes: Sequence[tuple[int, int]]
 
 
+class StepInfo(NamedTuple):
+    """What a head may know of the training step it is in.
+
+    Attributes:
+        target: (N, H, W) int64 class ids or ``IGNORE_INDEX``, at the size of the images.
+        epoch: the pass over the data, counted from 1.
+        learning_rate: the schedule's rate of this step, before any multiplier.
+    """
+
+    target: Tensor
+    epoch: int = 1
+    learning_rate: float = 0.0
+
+
 @dataclass(frozen=True)
 class ClassInfo:
     """Names and colours of the classes.

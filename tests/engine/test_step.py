@@ -15,7 +15,7 @@ from segkit.engine.watch import Watch
 from segkit.losses.criterion import Criterion
 from segkit.optim.optimizers import make_optimizer
 from segkit.registry import LOSSES
-from segkit.types import IGNORE_INDEX, Batch
+from segkit.types import IGNORE_INDEX, Batch, StepInfo
 
 CPU = torch.device("cpu")
 CLASSES = 3
@@ -28,7 +28,7 @@ class Segmentor(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), nn.Conv2d(8, CLASSES, 1))
 
-    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+    def outputs(self, images: Tensor, step: StepInfo) -> dict[str, Tensor]:
         logits = self.layers(images)
         return {"main": logits, "aux": logits[:, :, ::2, ::2]}
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +16,19 @@ from segkit import dist
 from segkit.config.training import TrainerConfig
 from segkit.engine.amp import Precision
 from segkit.models.segmentor import Segmentor
-from segkit.types import IGNORE_INDEX, Batch
+from segkit.types import IGNORE_INDEX, Batch, StepInfo
 
 
 class TrainModel(nn.Module):
     """Segmentor and criterion as one module, so that DDP sees one forward pass.
 
     Args:
-        segmentor: its ``outputs(images)`` are the logits by name.
+        segmentor: its ``outputs(images, step)`` are the logits by name.
         criterion: (outputs, target) -> the weighted terms of the loss, by name.
         precision: of the segmentor; the losses stay in float32.
 
     Shape:
-        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target.
+        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target; epoch and rate as in StepInfo.
         - Output: name -> scalar.
     """
 
@@ -37,9 +38,9 @@ class TrainModel(nn.Module):
         self.criterion = criterion
         self.precision = precision
 
-    def forward(self, images: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, target: Tensor, epoch: int = 1, learning_rate: float = 0.0) -> dict[str, Tensor]:
         with self.precision.autocast():
-            outputs = self.segmentor.outputs(images)
+            outputs = self.segmentor.outputs(images, StepInfo(target, epoch, learning_rate))
         return self.criterion(outputs, target)
 
 
@@ -87,8 +88,14 @@ class TrainStep:
         self.device = device
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def __call__(self, parts: Sequence[Batch]) -> StepOutcome:
-        """Steps on the gradient of the mean loss over ``parts``, which together are this process's batch."""
+    def __call__(self, parts: Sequence[Batch], *, epoch: int = 1, learning_rate: float = 0.0) -> StepOutcome:
+        """Steps on the gradient of the mean loss over ``parts``, which together are this process's batch.
+
+        Args:
+            parts: batches of the same number of images.
+            epoch: the pass over the data, from 1, and
+            learning_rate: the schedule's rate; heads with a memory may go by them.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         targets = [self._target(part) for part in parts]
         shares = self._shares(targets)
@@ -96,7 +103,8 @@ class TrainStep:
         for index, (part, target) in enumerate(zip(parts, targets, strict=True)):
             last = index == len(parts) - 1
             with nullcontext() if last else self._no_sync():  # gradients travel once a step
-                terms = self._backward(part, target, None if shares is None else shares[index])
+                inputs = (self._images(part), target, epoch, learning_rate)
+                terms = self._backward(inputs, None if shares is None else shares[index])
             total = {name: total[name] + term if name in total else term for name, term in terms.items()}
         return self._update(total)
 
@@ -120,12 +128,14 @@ class TrainStep:
     def _no_sync(self) -> AbstractContextManager[None]:
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
-    def _backward(self, part: Batch, target: Tensor, share: Tensor | None) -> dict[str, Tensor]:
+    def _images(self, part: Batch) -> Tensor:
+        """(N, C, H, W), normalised."""
+        images, boxes = part.images.to(self.device, non_blocking=True), part.boxes.to(self.device, non_blocking=True)
+        return self.preprocess(images, boxes)
+
+    def _backward(self, inputs: Sequence[Any], share: Tensor | None) -> dict[str, Tensor]:
         """Adds the gradients of one part; returns its terms, weighted by its share."""
-        images = self.preprocess(
-            part.images.to(self.device, non_blocking=True), part.boxes.to(self.device, non_blocking=True)
-        )
-        terms = self.model(images, target)
+        terms = self.model(*inputs)
         if share is not None:
             terms = {name: term * share for name, term in terms.items()}
         loss = torch.stack(list(terms.values())).sum()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from segkit.models.heads.base import Head
+from segkit.types import StepInfo
 
 
 class Segmentor(nn.Module):
@@ -43,10 +44,15 @@ class Segmentor(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))
 
-    def outputs(self, images: Tensor) -> dict[str, Tensor]:
-        """What training needs: the head's outputs (``main`` and any others) and each auxiliary head's logits."""
+    def outputs(self, images: Tensor, step: StepInfo | None = None) -> dict[str, Tensor]:
+        """What training needs: the head's outputs (``main`` and any others) and each auxiliary head's logits.
+
+        Args:
+            images: (N, C, H, W), normalised.
+            step: of a training; heads with a memory update it then, and only then.
+        """
         features = self.features(images)
-        outputs = self.head.outputs(features)
+        outputs = self.head.outputs(features) if step is None else self.head.learn(features, step)
         for name, head in self.auxiliary.items():
             outputs[name] = head(features[: self.levels[name] + 1])
         return outputs

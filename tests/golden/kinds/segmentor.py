@@ -13,7 +13,7 @@ from segkit.build import build_criterion, build_segmentor
 from segkit.config.segmentor import SegmentorConfig
 from segkit.models.interop.sssegmentation import config_from_facts, convert_state, output_of
 from segkit.models.segmentor import Segmentor
-from segkit.types import IGNORE_INDEX
+from segkit.types import IGNORE_INDEX, StepInfo
 
 Case = dict[str, Any]
 Arrays = dict[str, Any]
@@ -30,8 +30,10 @@ def compare_case(case: Case, arrays: Arrays) -> Iterator[Difference]:
     load(model, case, config, gain=1.0)
     ours: dict[str, Tensor] = {"logits": model(image)}
     if any(name.startswith("loss_") for name in case["outputs"]):
-        terms = build_criterion(config)(model.outputs(image), target_of(case))
+        target = target_of(case)
+        terms = build_criterion(config)(model.outputs(image, StepInfo(target, **case["train_kwargs"])), target)
         ours |= losses_by_name(terms, case["facts"]["losses"])
+        ours |= memories(model, case, config)
     if any(name.startswith("gain_") for name in case["outputs"]):
         load(model, case, config, gain=case["gain"])
         ours["gain_logits"] = model(image)
@@ -44,6 +46,17 @@ def load(model: Segmentor, case: Case, config: SegmentorConfig, gain: float) -> 
     filled = fill.fill_state(case["state"], case["constant"], gain)
     state = {name: torch.from_numpy(value) for name, value in filled.items()}
     model.load_state_dict(convert_state(state, config, model.state_dict()))
+
+
+def memories(model: Segmentor, case: Case, config: SegmentorConfig) -> dict[str, Tensor]:
+    """What the training step wrote into buffers, under their names, in their shapes."""
+    stored = {name: name.partition(":")[2] for name in case["outputs"] if name.startswith("after_train:")}
+    state = model.state_dict()
+    found = {}
+    for output, theirs in stored.items():
+        (ours,) = convert_state({theirs: torch.zeros(())}, config)
+        found[output] = state[ours]
+    return found
 
 
 def losses_by_name(terms: Mapping[str, Tensor], losses: Mapping[str, Any]) -> dict[str, Tensor]:

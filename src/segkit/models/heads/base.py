@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segkit.config.heads import HeadConfig
+from segkit.types import StepInfo
 
 
 class Head(nn.Module):
@@ -13,7 +14,8 @@ class Head(nn.Module):
 
     A head is built as ``PSPNet(config, features, num_classes)``. Most define ``forward`` alone. One that trains
     further logits defines ``outputs`` too, and names them in its config's ``output_weights``; one whose loss is not
-    of logits against the label of each pixel (masks, points, edges) defines ``own_criterion``.
+    of logits against the label of each pixel (masks, points, edges) defines ``own_criterion``; one that keeps
+    statistics of the classes from step to step defines ``learn``.
 
     Attributes:
         align_corners: how the head's logits are resized to the image.
@@ -30,6 +32,13 @@ class Head(nn.Module):
     def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """What training needs, by name: ``main``, as ``forward`` gives it, and whatever else the losses read."""
         return {"main": self(features)}
+
+    def learn(self, features: Sequence[Tensor], step: StepInfo) -> dict[str, Tensor]:
+        """``outputs`` in a training step, for heads that read the labels too or update a memory by them.
+
+        A memory is a buffer, is written in place and without gradient, and ends the same on every process.
+        """
+        return self.outputs(features)
 
     @classmethod
     def own_criterion(cls, config: Any, num_classes: int) -> nn.Module | None:
