@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from segkit.config.component import adapter, to_plain
+from segkit.config.component import adapter, to_plain, type_name
 from segkit.config.problems import word_errors
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
 from segkit.errors import ConfigError, Problem
 from segkit.models.interop.sssegmentation.backbones import backbone_config
+from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
 from segkit.models.interop.sssegmentation.heads import SEGMENTORS
 from segkit.models.interop.sssegmentation.losses import losses_tree
 
@@ -42,65 +43,115 @@ def config_from_facts(facts: Mapping[str, Any]) -> SegmentorConfig:
 
 def output_of(loss_name: str) -> str:
     """The output that a loss of theirs is of: ``loss_cls`` is of ``main``, ``loss_aux1`` of ``aux1``."""
-    return "main" if loss_name == "loss_cls" else loss_name.removeprefix("loss_")
+    if loss_name in ("loss_cls", "loss_cls_stage2", "loss_cls_pamcam"):
+        return "main"
+    return loss_name.removeprefix("loss_").removeprefix("cls_")
 
 
 def _tree(facts: Mapping[str, Any]) -> Tree:
+    known = _segmentor(facts)
     auxiliary = facts.get("auxiliary") or []
     if isinstance(auxiliary, Mapping):
         auxiliary = [auxiliary]
     names = ["aux"] if len(auxiliary) == 1 else [f"aux{i + 1}" for i in range(len(auxiliary))]
-    losses = {output_of(name): loss for name, loss in facts["losses"].items()}
-    if set(losses) != {"main", *names}:
-        wanted = ", ".join(["loss_cls", *(f"loss_{name}" for name in names)])
-        raise ConfigError([Problem("losses", f"must be {wanted} (got {', '.join(facts['losses'])})")])
     sampler = facts["head"].get("pixelsampler")
-    main = losses_tree(losses["main"], sampler)
+    losses = {output_of(name): losses_tree(loss, sampler) for name, loss in facts["losses"].items()}
+    if not {"main", *names} <= set(losses) <= {"main", *names, *known.outputs}:
+        wanted = ", ".join(["loss_cls", *(f"loss_{name}" for name in [*names, *known.outputs])])
+        raise ConfigError([Problem("losses", f"must be {wanted} (got {', '.join(facts['losses'])})")])
     return {
         "dataset": {"type": "FolderDataset", "class_names": [f"class{i}" for i in range(facts["num_classes"])]},
-        "backbone": to_plain(backbone_config(facts)),
-        "head": _head(facts),
+        "backbone": to_plain(backbone_config(facts)) | known.backbone,
+        "head": _head(facts, known) | _factors(losses, known),
         "auxiliary": {
-            name: _auxiliary(f"auxiliary.{i}", aux, i - len(auxiliary) - 1, losses_tree(losses[name], sampler), main)
+            name: _auxiliary(f"auxiliary.{i}", aux, known.auxiliary, losses[name], losses["main"])
+            | {"level": known.auxiliary.level(i, len(auxiliary))}
             for i, (name, aux) in enumerate(zip(names, auxiliary, strict=True))
         },
-        "loss": main,
+        "loss": losses["main"],
         "norm": _layer(facts["norm"]),
         "act": _layer(facts["act"]),
     }
 
 
-def _head(facts: Mapping[str, Any]) -> Tree:
-    name, arguments = facts.get("segmentor") or facts["segmentor_type"], dict(facts["head"])
+def _segmentor(facts: Mapping[str, Any]) -> HeadMap:
+    name = facts.get("segmentor") or facts["segmentor_type"]
     if name not in SEGMENTORS:
         text = f"no head here is {name}{hint(name, SEGMENTORS)}; one of {', '.join(SEGMENTORS)}"
         raise ConfigError([Problem("segmentor", text)])
-    known = SEGMENTORS[name]
-    corners = facts["align_corners"]
-    tree: Tree = {"type": known.config.__dataclass_fields__["type"].default, "align_corners": corners, **known.fixed}
+    return SEGMENTORS[name]
+
+
+def _head(facts: Mapping[str, Any], known: HeadMap) -> Tree:
+    arguments, corners = dict(facts["head"]), facts["align_corners"]
+    tree: Tree = {"type": type_name(known.config), "align_corners": corners}
+    for field, value in known.fixed.items():
+        _place(tree, field, value)
     if pyramid := arguments.pop("feature2pyramid", None):
         tree["neck"] = {"type": "Feature2Pyramid", "rescales": _rescales(pyramid["rescales"])}
     if "upsample" in known.config.__dataclass_fields__:
         tree["upsample"] = _upsample(arguments.pop("upsample_cfg", {}), corners)
-    return tree | _renamed("head", arguments, known.arguments)
+    for field, value in _renamed("head", arguments, known.arguments).items():
+        _place(tree, field, value)
+    return tree
 
 
-def _auxiliary(path: str, arguments: Mapping[str, Any], level: int, losses: Tree, main: Tree) -> Tree:
-    head: Tree = {"type": "FCN", "num_convs": 1}
-    names = {"out_channels": "channels", "num_convs": "num_convs", "dropout": "dropout"}
-    head |= _renamed(path, arguments, names)
-    weight = 1.0
-    if "type" in losses and losses.get("flooding") is None:  # one loss, so that its factor may be the head's
-        weight = losses["weight"]
-        losses = losses | {"weight": 1.0}
-    return {"head": head, "level": level, "weight": weight, "loss": None if losses == main else losses}
+def _factors(losses: Mapping[str, Tree], known: HeadMap) -> Tree:
+    """Factors of the losses of the head's further outputs."""
+    tree: Tree = {}
+    for output, field in known.outputs.items():
+        if output not in losses:
+            tree[field] = 0.0
+            continue
+        factor, loss = _factor(losses[output])
+        main_factor, wanted = _factor(losses["main"])
+        if output in known.own_losses:
+            main_factor, wanted = 1.0, {"weight": 1.0, **known.own_losses[output]}
+        if loss != wanted:
+            raise ConfigError([Problem(f"losses.{output}", f"must be {wanted} but for its weight (got {loss})")])
+        tree[field] = factor / main_factor
+    return tree
+
+
+def _factor(losses: Tree) -> tuple[float, Tree]:
+    """The factor of one loss, and the loss without it; 1 of several, or where it cannot be taken out."""
+    if "type" in losses and losses.get("flooding") is None:
+        return losses["weight"], losses | {"weight": 1.0}
+    return 1.0, losses
+
+
+def _auxiliary(path: str, arguments: Mapping[str, Any], known: AuxiliaryMap, losses: Tree, main: Tree) -> Tree:
+    head: Tree = {**known.fixed, **_renamed(path, arguments, known.arguments)}
+    weight, losses = _factor(losses)
+    return {"head": head, "weight": weight, "loss": None if losses == main else losses}
 
 
 def _renamed(path: str, arguments: Mapping[str, Any], names: Mapping[str, str]) -> Tree:
-    unknown = [name for name in arguments if name not in names and name not in _DERIVED]
+    flat = _flat(arguments, names)
+    unknown = [name for name in flat if name not in names and name not in _DERIVED]
     if unknown:
         raise ConfigError([Problem(f"{path}.{name}", "has no counterpart here") for name in unknown])
-    return {names[name]: value for name, value in arguments.items() if name in names}
+    return {names[name]: value for name, value in flat.items() if names.get(name)}
+
+
+def _flat(arguments: Mapping[str, Any], names: Mapping[str, str], prefix: str = "") -> Tree:
+    """What is nested by its path, but for what is known, or derived, as a whole."""
+    flat: Tree = {}
+    for name, value in arguments.items():
+        path = prefix + name
+        if isinstance(value, Mapping) and value and path not in names and path not in _DERIVED:
+            flat |= _flat(value, names, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def _place(tree: Tree, path: str, value: Any) -> None:
+    """Sets a field by its path."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[leaf] = value
 
 
 def _rescales(factors: Sequence[float]) -> list[float]:

@@ -1,7 +1,6 @@
 """Decode heads of SSSegmentation: arguments and parameter names."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
 from segkit.config.heads import (
     Deeplabv3Config,
@@ -14,37 +13,8 @@ from segkit.config.heads import (
     SemanticFPNConfig,
     UPerNetConfig,
 )
+from segkit.models.interop.sssegmentation.head_map import HeadMap, fcn_rules
 from segkit.models.interop.sssegmentation.rules import Rules, aspp, conv_norm_act, pyramid_pooling, separable
-
-
-class HeadMap(NamedTuple):
-    """How one of their segmentors becomes one of our heads.
-
-    Attributes:
-        config: our config class.
-        arguments: their argument -> our field.
-        fixed: fields that make our head this segmentor.
-        rules: our config -> renaming of all parameters that are neither backbone's nor auxiliary heads'.
-    """
-
-    config: type[HeadConfig]
-    arguments: Mapping[str, str]
-    rules: Callable[[Any], Rules]
-    fixed: Mapping[str, Any] = {}
-
-
-def fcn_rules(config: FCNConfig, sequential: str = "decoder") -> Rules:
-    """A stack of convolutions and a classifier in one Sequential; auxiliary heads have the same form."""
-    if config.depthwise:
-        convs = [separable(f"{sequential}.{i}", f"convs.{i}") for i in range(config.num_convs)]
-        last = config.num_convs + 1
-    else:
-        convs = [conv_norm_act(sequential, f"convs.{i}", 3 * i) for i in range(config.num_convs)]
-        last = 3 * config.num_convs + 1
-    rules: Rules = {f"{sequential}.{last}": "classify.1"}
-    for conv in convs:
-        rules |= conv
-    return rules
 
 
 def _pspnet(config: PSPNetConfig) -> Rules:
@@ -133,7 +103,6 @@ SEGMENTORS: Mapping[str, HeadMap] = {
 """Their segmentors that we have."""
 
 
-def rules_for(config: HeadConfig) -> Rules:
-    """Renaming of a head's parameters; ours are named from the head on."""
-    maps = {entry.config: entry for entry in SEGMENTORS.values()}
-    return maps[type(config)].rules(config)
+def map_of(config: HeadConfig) -> HeadMap:
+    """How the segmentor came about that has this head."""
+    return {entry.config: entry for entry in SEGMENTORS.values()}[type(config)]

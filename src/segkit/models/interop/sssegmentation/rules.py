@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 Rules = dict[str, str]
 """Their module's path -> ours; each ``#`` stands for a number, the same one on both sides."""
 
+DROPPED = "dropped:"
+"""Our side of a rule whose tensors have no counterpart here."""
+
 
 def conv_norm_act(theirs: str, ours: str, first: int = 0) -> Rules:
     """Three neighbours of one of their Sequentials, from position ``first`` on, as a ConvNormAct."""
@@ -39,7 +42,7 @@ def aspp(theirs: str, ours: str, fuse: str) -> Rules:
 
 def prefixed(rules: Mapping[str, str], theirs: str, ours: str) -> Rules:
     """The same rules below a module on either side."""
-    return {f"{theirs}{a}": f"{ours}{b}" for a, b in rules.items()}
+    return {f"{theirs}{a}": b if b == DROPPED else f"{ours}{b}" for a, b in rules.items()}
 
 
 def rename(names: Iterable[str], rules: Mapping[str, str]) -> dict[str, str]:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from segkit.config.heads import FCNConfig, Feature2PyramidConfig
+from segkit.config.component import type_name
+from segkit.config.heads import Feature2PyramidConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.errors import CheckpointError
 from segkit.models.interop.sssegmentation.backbones import backbone_state
-from segkit.models.interop.sssegmentation.heads import fcn_rules, feature2pyramid_rules, rules_for
-from segkit.models.interop.sssegmentation.rules import Rules, prefixed, rename
+from segkit.models.interop.sssegmentation.heads import feature2pyramid_rules, map_of
+from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, prefixed, rename
 
-_BACKBONE = "backbone_net."
 _SHOWN = 8
 """Names of each kind that an error lists."""
 
@@ -29,10 +29,11 @@ def convert_state(
     Raises:
         CheckpointError: that lists the names that are unknown, and those missing or misshapen in ``expected``.
     """
-    backbone = {name.removeprefix(_BACKBONE): x for name, x in state.items() if name.startswith(_BACKBONE)}
-    rest = [name for name in state if not name.startswith(_BACKBONE)]
+    prefix = map_of(config.head).backbone_prefix
+    backbone = {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
+    rest = [name for name in state if not name.startswith(prefix)]
     renamed = rename(rest, _rules(config))
-    converted = {ours: state[theirs] for theirs, ours in renamed.items()}
+    converted = {ours: state[theirs] for theirs, ours in renamed.items() if not ours.startswith(DROPPED)}
     problems = {"unknown": [name for name in rest if name not in renamed]}
     try:
         converted |= {f"backbone.{name}": x for name, x in backbone_state(backbone, config.backbone).items()}
@@ -59,13 +60,14 @@ def _unlike(converted: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def _rules(config: SegmentorConfig) -> Rules:
-    rules = prefixed(rules_for(config.head), "", "head.")
+    known = map_of(config.head)
+    rules = prefixed(known.rules(config.head), "", "head.") | prefixed(known.neck_rules(config.head), "", "neck.")
     if isinstance(config.head.neck, Feature2PyramidConfig):
         rules |= prefixed(feature2pyramid_rules(config.head.neck.rescales), "", "neck.")
     for i, (name, aux) in enumerate(config.auxiliary.items()):
-        theirs = "auxiliary_decoder" if len(config.auxiliary) == 1 else f"auxiliary_decoder.{i}"
-        if isinstance(aux.head, FCNConfig):
-            rules |= prefixed(fcn_rules(aux.head, theirs), "", f"auxiliary.{name}.")
+        if type_name(type(aux.head)) == known.auxiliary.fixed["type"]:
+            theirs = known.auxiliary.rules(aux.head, i, len(config.auxiliary))
+            rules |= prefixed(theirs, "", f"auxiliary.{name}.")
     return rules
 
 

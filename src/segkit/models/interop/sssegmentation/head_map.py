@@ -1,0 +1,77 @@
+"""What is told of each of their segmentors: arguments, losses, auxiliary heads, parameter names."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from segkit.config.heads import FCNConfig, HeadConfig
+from segkit.models.interop.sssegmentation.rules import Rules, conv_norm_act, separable
+
+Tree = Mapping[str, Any]
+_NOTHING: Tree = MappingProxyType({})
+_FCN_ARGUMENTS = MappingProxyType({"out_channels": "channels", "num_convs": "num_convs", "dropout": "dropout"})
+_FCN: Tree = MappingProxyType({"type": "FCN", "num_convs": 1})
+
+
+def fcn_rules(config: FCNConfig, sequential: str = "decoder") -> Rules:
+    """A stack of convolutions and a classifier in one Sequential; auxiliary heads have the same form."""
+    if config.depthwise:
+        convs = [separable(f"{sequential}.{i}", f"convs.{i}") for i in range(config.num_convs)]
+        last = config.num_convs + 1
+    else:
+        convs = [conv_norm_act(sequential, f"convs.{i}", 3 * i) for i in range(config.num_convs)]
+        last = 3 * config.num_convs + 1
+    rules: Rules = {f"{sequential}.{last}": "classify.1"}
+    for conv in convs:
+        rules |= conv
+    return rules
+
+
+def _auxiliary_fcn(config: Any, index: int, count: int) -> Rules:
+    return fcn_rules(config, "auxiliary_decoder" if count == 1 else f"auxiliary_decoder.{index}")
+
+
+class AuxiliaryMap(NamedTuple):
+    """How their auxiliary decoders become our auxiliary heads.
+
+    Attributes:
+        fixed: fields that make our head their decoder, its type among them.
+        arguments: their argument -> our field.
+        level: (index, count) -> level of the feature that is read.
+        rules: (config, index, count) -> renaming of one decoder's parameters.
+    """
+
+    fixed: Tree = _FCN
+    arguments: Mapping[str, str] = _FCN_ARGUMENTS
+    level: Callable[[int, int], int] = lambda index, count: index - count - 1
+    rules: Callable[[Any, int, int], Rules] = _auxiliary_fcn
+
+
+class HeadMap(NamedTuple):
+    """How one of their segmentors becomes one of our heads.
+
+    Names of arguments and fields may be paths into what is nested: ``extra.add_lateral``, ``neck.channels``.
+
+    Attributes:
+        config: our config class.
+        arguments: their argument -> our field; "" where it follows from other parts.
+        rules: our config -> renaming of all parameters that are neither backbone's, neck's nor auxiliary heads'.
+        fixed: fields that make our head this segmentor.
+        outputs: further output of our head -> field with the factor of its loss; 0 where they have no such loss.
+        own_losses: of those, the ones whose loss the head brings along -> that loss; the others must take the main one.
+        auxiliary: how their auxiliary decoders become ours.
+        neck_rules: our config -> renaming of the neck's parameters.
+        backbone: fields of the backbone's config that belong to this segmentor.
+        backbone_prefix: what the names of the backbone's parameters begin with.
+    """
+
+    config: type[HeadConfig]
+    arguments: Mapping[str, str]
+    rules: Callable[[Any], Rules]
+    fixed: Tree = _NOTHING
+    outputs: Mapping[str, str] = _NOTHING
+    own_losses: Mapping[str, Tree] = _NOTHING
+    auxiliary: AuxiliaryMap = AuxiliaryMap()
+    neck_rules: Callable[[Any], Rules] = lambda config: {}
+    backbone: Tree = _NOTHING
+    backbone_prefix: str = "backbone_net."
