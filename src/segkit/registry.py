@@ -54,10 +54,10 @@ class Registry:
     def _fill(self) -> None:
         if self._filled:
             return
-        self._filled = True
         package = importlib.import_module(self.package)
         for module in pkgutil.walk_packages(package.__path__, f"{self.package}."):
             importlib.import_module(module.name)
+        self._filled = True
 
 
 BACKBONES = Registry("backbone", "segkit.models.backbones")
