@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from segkit.config.component import Choice, component
 from segkit.config.losses import Losses
@@ -25,6 +25,10 @@ class NeckConfig:
     """Changes the backbone's features before any head sees them."""
 
     group: ClassVar[str] = "head/neck"
+
+    def count(self, features: int) -> int:
+        """How many features come out of ``features``."""
+        return features
 
 
 @component
@@ -152,6 +156,273 @@ class SegformerConfig(HeadConfig):
     type: Literal["Segformer"] = "Segformer"
     channels: PositiveInt = 256
     """Width of every level and of the fused feature."""
+
+
+@component
+class PointRendConfig(HeadConfig):
+    """Masks refined point by point where they are in doubt (Kirillov et al., 2020, arXiv:1912.08193)."""
+
+    type: Literal["PointRend"] = "PointRend"
+    dropout: Share = 0.0
+    """Share of values dropped before the points' classifier in training."""
+    channels: PositiveInt = 256
+    """Width of the feature pyramid, and of the points' layers."""
+    scale_head_channels: PositiveInt = 128
+    """Width of the summed branches that the coarse logits are made from."""
+    upsample: Literal["nearest", "bilinear"] = "nearest"
+    """How the pyramid's way down enlarges a level."""
+    strides: tuple[PositiveInt, ...] | None = None
+    """Input pixels per cell of each feature, which decide how often it is doubled; null takes the backbone's."""
+    coarse_num_convs: NonNegativeInt = 0
+    """3x3 convolutions before the coarse classifier."""
+    coarse_channels: PositiveInt = 256
+    """Width of those."""
+    coarse_dropout: Share = 0.0
+    """Share of channels dropped before the coarse classifier in training."""
+    coarse_weight: NonNegativeFloat = 0.4
+    """Factor of the coarse logits' losses in the sum."""
+    num_layers: NonNegativeInt = 3
+    """Layers before the points' classifier."""
+    coarse_each_layer: bool = True
+    """Append the coarse logits to the input of every layer, not of the first alone."""
+    num_points: PositiveInt = 2048
+    """Points of an image that are trained at a time."""
+    oversample_ratio: Annotated[float, Field(ge=1)] = 3.0
+    """Random candidates for each point, of which the most doubtful are taken."""
+    importance_ratio: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """Share of the points taken by doubt; the others lie anywhere."""
+    subdivision_steps: NonNegativeInt = 2
+    """How often the logits are enlarged and refined in inference."""
+    subdivision_points: PositiveInt = 8196
+    """Cells classified anew after each enlargement."""
+    scale_factor: Annotated[int, Field(ge=2)] = 2
+    """Enlargement of a step."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "coarse": self.coarse_weight}
+
+
+@component
+class CCNetConfig(HeadConfig):
+    """Criss-cross attention, applied again and again (Huang et al., 2019, arXiv:1811.11721)."""
+
+    type: Literal["CCNet"] = "CCNet"
+    channels: Annotated[int, Field(ge=8)] = 512
+    """Width of the attended and of the fused feature; queries and keys have an eighth."""
+    num_recurrence: PositiveInt = 2
+    """How often the attention is applied; twice reaches every position."""
+
+
+@component
+class EMANetConfig(HeadConfig):
+    """Attention to a few bases found by expectation maximisation (Li et al., 2019, arXiv:1907.13426)."""
+
+    type: Literal["EMANet"] = "EMANet"
+    channels: PositiveInt = 512
+    """Width of the attended and of the fused feature."""
+    num_bases: PositiveInt = 64
+    """Bases that the positions are rebuilt from."""
+    num_stages: PositiveInt = 3
+    """Steps of expectation and maximisation."""
+    momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of a training batch's bases in those that the next one starts from."""
+
+
+@component
+class PSANetConfig(HeadConfig):
+    """Point-wise spatial attention: each position predicts a mask over its surroundings (Zhao et al., 2018)."""
+
+    type: Literal["PSANet"] = "PSANet"
+    channels: PositiveInt = 512
+    """Width of the attended and of the fused feature."""
+    direction: Literal["bi-direction", "collect", "distribute"] = "bi-direction"
+    """Whether positions gather from others, spread to them, or both."""
+    mask_size: tuple[PositiveInt, PositiveInt] = (97, 97)
+    """(height, width) of the mask around a position; odd, twice the shrunken map less one covers all of it."""
+    compact: bool = False
+    """One mask value for each position of the shrunken map, which must then be of ``mask_size``."""
+    shrink_factor: PositiveInt = 2
+    """How much smaller the attention's map is."""
+    normalization_factor: PositiveFloat | None = 1.0
+    """What the attended sum is divided by; null divides by the cells of the mask."""
+    psa_softmax: bool = True
+    """Each position's mask sums to one."""
+
+
+@component
+class ENCNetConfig(HeadConfig):
+    """Channels weighed by learned residual codes, and a loss on which classes are there (arXiv:1803.08904)."""
+
+    type: Literal["ENCNet"] = "ENCNet"
+    channels: PositiveInt = 512
+    """Width of the encoded feature."""
+    num_codes: PositiveInt = 32
+    """Codewords that positions are compared with."""
+    se_weight: NonNegativeFloat = 0.2
+    """Factor of the semantic encoding loss, which asks for the classes of an image; 0 leaves it out."""
+    add_lateral: bool = False
+    """Fuse the finer features, too."""
+
+
+@component
+class CE2PConfig(HeadConfig):
+    """Pyramid pooling with a finest shortcut, refined along predicted edges (Ruan et al., 2019, arXiv:1809.05996)."""
+
+    type: Literal["CE2P"] = "CE2P"
+    channels: PositiveInt = 512
+    """Width of the pooled and of the fused features."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the pooling grids on the deepest feature."""
+    edge_channels: PositiveInt = 256
+    """Width of each feature that edges are found in."""
+    shortcut_channels: PositiveInt = 48
+    """Width that the finest feature is reduced to."""
+    stage1_dropout: Share = 0.0
+    """Share of channels dropped between the first prediction's feature and the second's; ``dropout`` is behind it."""
+    stage1_weight: NonNegativeFloat = 1.0
+    """Factor of the first prediction's losses."""
+    edge_weight: NonNegativeFloat = 1.0
+    """Factor of the loss of the edges between classes."""
+    edge_width: PositiveInt = 3
+    """Width in pixels of the edges that are asked for."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "stage1": self.stage1_weight}
+
+
+@component
+class ICNeckConfig(NeckConfig):
+    """The image cascade: the backbone sees half of the resolution, a few convolutions all of it (arXiv:1704.08545).
+
+    With ``backbone.halve_before`` the backbone's last stages see half of that again, as in the paper. Three features
+    come out, for two auxiliary heads and the main one.
+    """
+
+    type: Literal["ICNeck"] = "ICNeck"
+    channels: PositiveInt = 128
+    """Width of what comes out."""
+    light_channels: PositiveInt = 32
+    """Width of the convolutions on the full image."""
+    pool_channels: PositiveInt = 512
+    """Width of the pyramid pooling on the deepest feature."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the pooling grids."""
+    branch_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 256, 256)
+    """Width of the branches of full, half and quarter resolution."""
+
+    def count(self, features: int) -> int:
+        return 3
+
+
+@component
+class ICNetConfig(HeadConfig):
+    """A convolution and a classifier on top of the image cascade (Zhao et al., 2018, arXiv:1704.08545)."""
+
+    type: Literal["ICNet"] = "ICNet"
+    channels: PositiveInt = 128
+    """Width of the convolution."""
+    neck: Neck | None = ICNeckConfig()
+    """The cascade; auxiliary heads see its coarse and its middle feature (levels -3 and -2)."""
+
+
+@component
+class SETRUPConfig(HeadConfig):
+    """Convolutions with an upsampling after each, on a vision transformer's feature (arXiv:2012.15840).
+
+    PUP has 4 with a factor of 2 each, naive upsampling 2 with 4. It is the auxiliary head of both SETRs, too.
+    """
+
+    type: Literal["SETRUP"] = "SETRUP"
+    channels: PositiveInt = 256
+    """Width of the convolutions."""
+    num_convs: NonNegativeInt = 4
+    """How many there are."""
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    """Side of their kernels."""
+    scale_factor: PositiveInt = 2
+    """Enlargement after each."""
+    input_norm: bool = True
+    """Layer normalisation of each position first."""
+    norm_eps: PositiveFloat = 1e-6
+    """Its eps."""
+
+
+@component
+class MLANeckConfig(NeckConfig):
+    """Normalises a vision transformer's features, and sums them from the deepest on (arXiv:2012.15840)."""
+
+    type: Literal["MLANeck"] = "MLANeck"
+    channels: PositiveInt = 256
+    """Width of what comes out: one feature for each, the deepest first."""
+    norm_eps: PositiveFloat = 1e-6
+    """Eps of the layer normalisation."""
+
+
+@component
+class SETRMLAConfig(HeadConfig):
+    """Every level convolved and enlarged by itself, then classified together (arXiv:2012.15840)."""
+
+    type: Literal["SETRMLA"] = "SETRMLA"
+    channels: PositiveInt = 128
+    """Width of the convolutions of a level."""
+    scale_factor: PositiveInt = 4
+    """Enlargement of each level."""
+    neck: Neck | None = MLANeckConfig()
+    """The aggregation of the levels; auxiliary heads see its outcome, the deepest first."""
+
+
+@component
+class APCNetConfig(HeadConfig):
+    """Regions of several sizes weighed for each position (He et al., 2019, Adaptive Pyramid Context Network)."""
+
+    type: Literal["APCNet"] = "APCNet"
+    channels: PositiveInt = 512
+    """Width of each branch and of the fused feature."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the grids of regions."""
+
+
+@component
+class DMNetConfig(HeadConfig):
+    """Convolutions whose filters are made from the image (He et al., 2019, Dynamic Multi-scale Filters)."""
+
+    type: Literal["DMNet"] = "DMNet"
+    channels: PositiveInt = 512
+    """Width of each branch and of the fused feature."""
+    filter_sizes: tuple[PositiveInt, ...] = (1, 3, 5, 7)
+    """Side of each branch's filter."""
+    fusion: bool = False
+    """A 1x1 convolution after each."""
+
+
+@component
+class ISANetConfig(HeadConfig):
+    """Attention between distant positions, then between near ones (Huang et al., 2019, arXiv:1907.12273)."""
+
+    type: Literal["ISANet"] = "ISANet"
+    channels: PositiveInt = 512
+    """Width of the attended and of the fused feature."""
+    attention_channels: PositiveInt = 256
+    """Width of queries and keys."""
+    down_factor: tuple[PositiveInt, PositiveInt] = (8, 8)
+    """(height, width) of the blocks within which positions are near."""
+
+
+@component
+class ANNNetConfig(HeadConfig):
+    """Attention to a few pooled positions (Zhu et al., 2019, arXiv:1908.07678)."""
+
+    type: Literal["ANNNet"] = "ANNNet"
+    channels: PositiveInt = 512
+    """Width of the second attention and of the fused feature."""
+    attention_channels: PositiveInt = 256
+    """Width of queries and keys, and of the first attention's values."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 3, 6, 8)
+    """Side lengths of the grids that keys and values are pooled to."""
+    stages: PositiveInt = 1
+    """Attentions side by side, which are summed."""
 
 
 Head = Annotated[HeadConfig, Choice("head")]

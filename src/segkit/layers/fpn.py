@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from segkit.errors import ConfigError, Problem
 from segkit.layers.conv import ConvNormAct
 from segkit.ops.resize import resize, resize_like
+from segkit.types import FeatureSpec
 
 
 def add_top_down(levels: Sequence[Tensor], *, mode: str = "nearest", align_corners: bool = False) -> list[Tensor]:
@@ -44,6 +46,20 @@ class FeaturePyramid(nn.Module):
         laterals = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
         levels = add_top_down(laterals, mode=self.mode, align_corners=self.align_corners)
         return [smooth(x) for smooth, x in zip(self.smooth, levels, strict=True)]
+
+
+def stepwise_strides(strides: Sequence[int] | None, features: Sequence[FeatureSpec]) -> tuple[int, ...]:
+    """The strides for a :class:`StepwiseSum`: those given, or the features' own.
+
+    Raises:
+        ConfigError: if there is not one for each feature, or one is no power of 2 times the first.
+    """
+    strides = tuple(strides or (spec.stride for spec in features))
+    ratios = [stride / strides[0] for stride in strides]
+    if len(strides) != len(features) or any(ratio not in (1, 2, 4, 8, 16) for ratio in ratios):
+        text = f"needs one for each of the backbone's {len(features)} features, each 1, 2, 4, 8 or 16 times the first"
+        raise ConfigError([Problem("head.strides", f"{text} (got {list(strides)})")])
+    return strides
 
 
 class StepwiseSum(nn.Module):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from segkit.ops.points import labels_at
 from segkit.ops.resize import resize
 
 
@@ -17,7 +18,8 @@ class Criterion(nn.Module):
         own: a loss that the head brings along, ``(outputs, target) -> weighted terms by name``; None for most.
 
     Shape:
-        - Input: outputs by name, each (N, K, h, w); (N, H, W) target of class ids or ``IGNORE_INDEX``.
+        - Input: outputs by name, each (N, K, h, w), or (N, K, P) at the points (N, P, 2) that "<output>.points" names
+          (see :mod:`segkit.ops.points`); (N, H, W) target of class ids or ``IGNORE_INDEX``.
         - Output: weighted float32 scalars, named "<output>.<loss>".
     """
 
@@ -37,11 +39,19 @@ class Criterion(nn.Module):
 
     def forward(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
         target = target.long()
-        height, width = target.shape[-2:]
         terms: dict[str, Tensor] = {}
         for output, weight in self.weights.items():
-            logits = outputs[output].float()  # before the resize: no second, full-sized copy, and finer steps
-            logits = resize(logits, (height, width), align_corners=self.align_corners)
+            logits, labels = self._aligned(outputs[output].float(), target, outputs.get(f"{output}.points"))
             for name, loss in self.losses[output].items():
-                terms[f"{output}.{name}"] = weight * loss(logits, target)
+                terms[f"{output}.{name}"] = weight * loss(logits, labels)
         return terms if self.own is None else terms | self.own(outputs, target)
+
+    def _aligned(self, logits: Tensor, target: Tensor, points: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits and labels of the same cells: (N, K, H, W) and (N, H, W), or (N, K, P, 1) and (N, P, 1).
+
+        The logits are float32 before they are resized: no second, full-sized copy, and finer steps.
+        """
+        if points is not None:
+            return logits.unsqueeze(3), labels_at(target, points, align_corners=self.align_corners).unsqueeze(2)
+        height, width = target.shape[-2:]
+        return resize(logits, (height, width), align_corners=self.align_corners), target

@@ -31,9 +31,11 @@ def compare_case(case: Case, arrays: Arrays) -> Iterator[Difference]:
     ours: dict[str, Tensor] = {"logits": model(image)}
     if any(name.startswith("loss_") for name in case["outputs"]):
         target = target_of(case)
-        terms = build_criterion(config)(model.outputs(image, StepInfo(target, **case["train_kwargs"])), target)
-        ours |= losses_by_name(terms, case["facts"]["losses"])
+        torch.manual_seed(0)  # as the reference, where it draws points; it draws them in the same order
+        outputs = model.outputs(image, StepInfo(target, **case["train_kwargs"]))
+        ours |= losses_by_name(build_criterion(config)(outputs, target), case)
         ours |= memories(model, case, config)
+        ours |= {name: outputs[name] for name in ("class_logits", "mask_logits") if name in outputs}
     if any(name.startswith("gain_") for name in case["outputs"]):
         load(model, case, config, gain=case["gain"])
         ours["gain_logits"] = model(image)
@@ -59,12 +61,17 @@ def memories(model: Segmentor, case: Case, config: SegmentorConfig) -> dict[str,
     return found
 
 
-def losses_by_name(terms: Mapping[str, Tensor], losses: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Our terms, "<output>.<loss>", summed to theirs."""
+def losses_by_name(terms: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
+    """Our terms, "<output>.<loss>", summed to theirs; of mask heads each is one of theirs, such as loss_dice_2."""
     found = {}
-    for name in losses:
-        output = output_of(name)
+    for name in case["facts"]["losses"]:
+        output = output_of(name, case["facts"]["segmentor"])
         found[name] = torch.stack([x for key, x in terms.items() if key.partition(".")[0] == output]).sum()
+    for name in case["outputs"]:
+        if parts := re.fullmatch(r"loss_(ce|mask|dice)(?:_(\d+))?", name):
+            loss, layer = parts.groups()
+            output = "main" if layer is None else f"layer{layer}"
+            found[name] = terms[f"{output}.{'class' if loss == 'ce' else loss}"]
     return found | {"loss_total": torch.stack(list(terms.values())).sum()}
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from segkit.config.heads import SemanticFPNConfig
-from segkit.errors import ConfigError, Problem
 from segkit.layers.classifier import Classifier
-from segkit.layers.fpn import FeaturePyramid, StepwiseSum
+from segkit.layers.fpn import FeaturePyramid, StepwiseSum, stepwise_strides
 from segkit.models.heads.base import Head
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec
@@ -32,8 +31,7 @@ class SemanticFPN(Head):
 
     def __init__(self, config: SemanticFPNConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__(config)
-        strides = config.strides or tuple(spec.stride for spec in features)
-        _check(strides, len(features))
+        strides = stepwise_strides(config.strides, features)
         channels = [spec.channels for spec in features]
         corners = config.align_corners
         self.pyramid = FeaturePyramid(channels, config.channels, mode=config.upsample, align_corners=corners)
@@ -42,10 +40,3 @@ class SemanticFPN(Head):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         return self.classify(self.sum(self.pyramid(features)))
-
-
-def _check(strides: Sequence[int], count: int) -> None:
-    ratios = [stride / strides[0] for stride in strides]
-    if len(strides) != count or any(ratio not in (1, 2, 4, 8, 16) for ratio in ratios):
-        text = f"needs one for each of the backbone's {count} features, each 1, 2, 4, 8 or 16 times the first"
-        raise ConfigError([Problem("head.strides", f"{text} (got {list(strides)})")])

@@ -41,8 +41,10 @@ def config_from_facts(facts: Mapping[str, Any]) -> SegmentorConfig:
     return config
 
 
-def output_of(loss_name: str) -> str:
+def output_of(loss_name: str, segmentor: str = "") -> str:
     """The output that a loss of theirs is of: ``loss_cls`` is of ``main``, ``loss_aux1`` of ``aux1``."""
+    if segmentor in SEGMENTORS and loss_name in (named := SEGMENTORS[segmentor].losses or {}):
+        return named[loss_name]
     if loss_name in ("loss_cls", "loss_cls_stage2", "loss_cls_pamcam"):
         return "main"
     return loss_name.removeprefix("loss_").removeprefix("cls_")
@@ -50,32 +52,39 @@ def output_of(loss_name: str) -> str:
 
 def _tree(facts: Mapping[str, Any]) -> Tree:
     known = _segmentor(facts)
-    auxiliary = facts.get("auxiliary") or []
+    auxiliary = [] if known.decoder else facts.get("auxiliary") or []
     if isinstance(auxiliary, Mapping):
         auxiliary = [auxiliary]
     names = ["aux"] if len(auxiliary) == 1 else [f"aux{i + 1}" for i in range(len(auxiliary))]
     sampler = facts["head"].get("pixelsampler")
-    losses = {output_of(name): losses_tree(loss, sampler) for name, loss in facts["losses"].items()}
-    if not {"main", *names} <= set(losses) <= {"main", *names, *known.outputs}:
+    name = _name(facts)
+    losses = {output_of(loss, name): losses_tree(tree, sampler) for loss, tree in facts["losses"].items()}
+    required = {*names} if known.losses is None else {"main", *names}
+    if not required <= set(losses) <= {*required, *known.outputs}:
         wanted = ", ".join(["loss_cls", *(f"loss_{name}" for name in [*names, *known.outputs])])
         raise ConfigError([Problem("losses", f"must be {wanted} (got {', '.join(facts['losses'])})")])
+    main = losses.get("main", {})
     return {
         "dataset": {"type": "FolderDataset", "class_names": [f"class{i}" for i in range(facts["num_classes"])]},
         "backbone": to_plain(backbone_config(facts)) | known.backbone,
         "head": _head(facts, known) | _factors(losses, known),
         "auxiliary": {
-            name: _auxiliary(f"auxiliary.{i}", aux, known.auxiliary, losses[name], losses["main"])
+            name: _auxiliary(f"auxiliary.{i}", aux, known.auxiliary, losses[name], main)
             | {"level": known.auxiliary.level(i, len(auxiliary))}
             for i, (name, aux) in enumerate(zip(names, auxiliary, strict=True))
         },
-        "loss": losses["main"],
+        **({"loss": main} if main else {}),
         "norm": _layer(facts["norm"]),
         "act": _layer(facts["act"]),
     }
 
 
+def _name(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("segmentor") or facts["segmentor_type"])
+
+
 def _segmentor(facts: Mapping[str, Any]) -> HeadMap:
-    name = facts.get("segmentor") or facts["segmentor_type"]
+    name = _name(facts)
     if name not in SEGMENTORS:
         text = f"no head here is {name}{hint(name, SEGMENTORS)}; one of {', '.join(SEGMENTORS)}"
         raise ConfigError([Problem("segmentor", text)])
@@ -91,7 +100,10 @@ def _head(facts: Mapping[str, Any], known: HeadMap) -> Tree:
         tree["neck"] = {"type": "Feature2Pyramid", "rescales": _rescales(pyramid["rescales"])}
     if "upsample" in known.config.__dataclass_fields__:
         tree["upsample"] = _upsample(arguments.pop("upsample_cfg", {}), corners)
-    for field, value in _renamed("head", arguments, known.arguments).items():
+    renamed = _renamed("head", arguments, known.arguments)
+    if known.decoder:
+        renamed |= _renamed("auxiliary", facts["auxiliary"], known.decoder)
+    for field, value in renamed.items():
         _place(tree, field, value)
     return tree
 

@@ -61,6 +61,9 @@ class HeadMap(NamedTuple):
         own_losses: of those, the ones whose loss the head brings along -> that loss; the others must take the main one.
         auxiliary: how their auxiliary decoders become ours.
         neck_rules: our config -> renaming of the neck's parameters.
+        losses: their loss -> our output, where the names differ (see ``output_of``); None where the head brings all
+            of its losses along, and theirs are none.
+        decoder: argument of their auxiliary decoder -> our field, where that decoder is a part of our head.
         backbone: fields of the backbone's config that belong to this segmentor.
         backbone_prefix: what the names of the backbone's parameters begin with.
     """
@@ -73,5 +76,7 @@ class HeadMap(NamedTuple):
     own_losses: Mapping[str, Tree] = _NOTHING
     auxiliary: AuxiliaryMap = AuxiliaryMap()
     neck_rules: Callable[[Any], Rules] = lambda config: {}
+    losses: Mapping[str, str] | None = _NOTHING
+    decoder: Mapping[str, str] = _NOTHING
     backbone: Tree = _NOTHING
     backbone_prefix: str = "backbone_net."

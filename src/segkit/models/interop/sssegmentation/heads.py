@@ -8,11 +8,13 @@ from segkit.config.heads import (
     FCNConfig,
     HeadConfig,
     LRASPPNetConfig,
+    PointRendConfig,
     PSPNetConfig,
     SegformerConfig,
     SemanticFPNConfig,
     UPerNetConfig,
 )
+from segkit.models.interop.sssegmentation.context_heads import CONTEXT_HEADS
 from segkit.models.interop.sssegmentation.head_map import HeadMap, fcn_rules
 from segkit.models.interop.sssegmentation.rules import Rules, aspp, conv_norm_act, pyramid_pooling, separable
 
@@ -45,12 +47,28 @@ def _upernet(config: UPerNetConfig) -> Rules:
     )
 
 
-def _semantic_fpn(config: SemanticFPNConfig) -> Rules:
+def _stepwise_pyramid() -> Rules:
     rules = conv_norm_act("fpn_neck.lateral_convs.#", "pyramid.laterals.#")
     rules |= conv_norm_act("fpn_neck.fpn_convs.#", "pyramid.smooth.#")
     for i in range(5):  # their doublings stand between the convolutions
         rules |= conv_norm_act(f"scale_heads.#.{2 * i}", f"sum.branches.#.{i}")
-    return rules | {"decoder.1": "classify.1"}
+    return rules
+
+
+def _semantic_fpn(config: SemanticFPNConfig) -> Rules:
+    return _stepwise_pyramid() | {"decoder.1": "classify.1"}
+
+
+def _pointrend(config: PointRendConfig) -> Rules:
+    """Their auxiliary decoder makes the coarse logits."""
+    count = config.coarse_num_convs
+    rules = _stepwise_pyramid() | conv_norm_act("fcs.#", "classify_points.layers.#")
+    for i in range(count):
+        rules |= conv_norm_act("auxiliary_decoder", f"coarse_convs.{i}", 3 * i)
+    return rules | {
+        f"auxiliary_decoder.{3 * count + 1}": "classify_coarse.1",
+        "decoder.1": "classify_points.classify.1",
+    }
 
 
 def _lraspp(config: LRASPPNetConfig) -> Rules:
@@ -97,8 +115,32 @@ SEGMENTORS: Mapping[str, HeadMap] = {
         _COMMON | {"scale_head_channels": "scale_head_channels", "feature_stride_list": "strides"},
         _semantic_fpn,
     ),
+    "PointRend": HeadMap(
+        PointRendConfig,
+        _COMMON
+        | {
+            "fpn_in_channels_list": "",
+            "pointrend_in_channels_list": "",
+            "scale_head_channels": "scale_head_channels",
+            "feature_stride_list": "strides",
+            "num_fcs": "num_layers",
+            "coarse_pred_each_layer": "coarse_each_layer",
+            "train.num_points": "num_points",
+            "train.oversample_ratio": "oversample_ratio",
+            "train.importance_sample_ratio": "importance_ratio",
+            "test.subdivision_steps": "subdivision_steps",
+            "test.subdivision_num_points": "subdivision_points",
+            "test.scale_factor": "scale_factor",
+        },
+        _pointrend,
+        outputs={"coarse": "coarse_weight"},
+        losses={"loss_aux": "coarse"},
+        decoder={"out_channels": "coarse_channels", "num_convs": "coarse_num_convs", "dropout": "coarse_dropout"},
+        fixed={"coarse_num_convs": 1},  # their default
+    ),
     "LRASPPNet": HeadMap(LRASPPNetConfig, _COMMON | {"branch_channels_list": "branch_channels"}, _lraspp),
     "Segformer": HeadMap(SegformerConfig, _COMMON, _segformer),
+    **CONTEXT_HEADS,
 }
 """Their segmentors that we have."""
 

@@ -1,0 +1,77 @@
+"""Values of maps at points between the cells, and points where a prediction is in doubt.
+
+Points are (x, y) from 0 to 1 across the map, whatever its size; the centre of the top left cell of an H x W map is at
+(0.5 / W, 0.5 / H).
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def values_at(maps: Tensor, points: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Bilinear values of (N, C, H, W) at (N, P, 2): (N, C, P) of the points' type; beyond the map lie zeros.
+
+    In the points' type, as half has too few digits to say where on a large map a point lies.
+    """
+    grid = 2 * points.unsqueeze(2) - 1  # (N, P, 1, 2)
+    return F.grid_sample(maps.to(points.dtype), grid, align_corners=align_corners).squeeze(3)
+
+
+def labels_at(labels: Tensor, points: Tensor, *, align_corners: bool = False) -> Tensor:
+    """The nearest cell's label: (N, H, W) int64 at (N, P, 2) -> (N, P) int64."""
+    grid = 2 * points.unsqueeze(2) - 1
+    maps = labels.unsqueeze(1).to(points.dtype)  # exact: labels are small
+    picked = F.grid_sample(maps, grid, mode="nearest", padding_mode="border", align_corners=align_corners)
+    return picked[:, 0, :, 0].to(labels.dtype)
+
+
+def class_doubt(logits: Tensor) -> Tensor:
+    """How close the two likeliest classes are: (N, K, ...) -> (N, ...), 0 at most; one class is against none."""
+    if logits.shape[1] == 1:
+        return -logits[:, 0].abs()
+    first, second = logits.topk(2, dim=1).values.unbind(1)
+    return second - first
+
+
+@torch.no_grad()
+def doubtful_points(
+    logits: Tensor,
+    doubt: Callable[[Tensor], Tensor],
+    num_points: int,
+    *,
+    oversample_ratio: float = 3.0,
+    importance_ratio: float = 0.75,
+) -> Tensor:
+    """Random points, most of them where a prediction is in doubt (Kirillov et al., 2020, arXiv:1912.08193).
+
+    Draws from torch's global generator of the device, so that a seeded step draws the same again: the candidates,
+    then the points that are taken anywhere.
+
+    Args:
+        logits: (N, K, H, W).
+        doubt: (N, K, P) logits -> (N, P), larger where in more doubt.
+        num_points: P, points for each of N.
+        oversample_ratio: candidates, of which the most doubtful are taken, for each point.
+        importance_ratio: share of the points that are taken by doubt.
+
+    Returns:
+        (N, P, 2) float32.
+    """
+    count, device = len(logits), logits.device
+    candidates = torch.rand(count, int(num_points * oversample_ratio), 2, device=device)
+    chosen = int(importance_ratio * num_points)
+    order = doubt(values_at(logits, candidates)).topk(chosen, dim=1).indices
+    points = candidates.gather(1, order.unsqueeze(2).expand(-1, -1, 2))
+    if chosen == num_points:
+        return points
+    return torch.cat([points, torch.rand(count, num_points - chosen, 2, device=device)], dim=1)
+
+
+def cell_centres(indices: Tensor, size: tuple[int, int]) -> Tensor:
+    """Centres of the cells of an H x W map, counted along its rows: (N, P) int64 -> (N, P, 2) float32."""
+    height, width = size
+    x, y = (indices % width + 0.5) / width, (indices // width + 0.5) / height
+    return torch.stack([x, y], dim=-1)
