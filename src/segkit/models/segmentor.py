@@ -42,7 +42,8 @@ class Segmentor(nn.Module):
         self.align_corners = head.align_corners
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
+        height, width = images.shape[-2:]
+        return self.head.predict(self.features(images), (height, width))
 
     def outputs(self, images: Tensor, step: StepInfo | None = None) -> dict[str, Tensor]:
         """What training needs: the head's outputs (``main`` and any others) and each auxiliary head's logits.

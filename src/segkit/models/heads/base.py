@@ -15,7 +15,8 @@ class Head(nn.Module):
     A head is built as ``PSPNet(config, features, num_classes)``. Most define ``forward`` alone. One that trains
     further logits defines ``outputs`` too, and names them in its config's ``output_weights``; one whose loss is not
     of logits against the label of each pixel (masks, points, edges) defines ``own_criterion``; one that keeps
-    statistics of the classes from step to step defines ``learn``.
+    statistics of the classes from step to step defines ``learn``; one whose scores are made of maps that must have the
+    image's size first defines ``predict``.
 
     Attributes:
         align_corners: how the head's logits are resized to the image.
@@ -29,8 +30,12 @@ class Head(nn.Module):
         """Features, finest first, to (N, K, h, w) logits at the head's own resolution."""
         raise NotImplementedError
 
+    def predict(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """What inference uses of images of ``size`` (height, width): ``forward``'s logits, at any resolution."""
+        return self(features)
+
     def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What training needs, by name: ``main``, as ``forward`` gives it, and whatever else the losses read."""
+        """What training needs, by name: ``main``, mostly as ``forward`` gives it, and whatever else the losses read."""
         return {"main": self(features)}
 
     def learn(self, features: Sequence[Tensor], step: StepInfo) -> dict[str, Tensor]:
