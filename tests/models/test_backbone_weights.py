@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ConvNeXt": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
     "SwinTransformer": {"embed_dim": 12, "depths": (1, 1, 2, 1)},
     "MixVisionTransformer": {"embed_dim": 8},
+    "VisionTransformer": {"embed_dim": 24, "depth": 4, "num_heads": 3, "image_size": (64, 96), "out_indices": (0, 1, 2, 3)},
 }
 
 every_backbone = pytest.mark.parametrize("name", BACKBONES.names())

@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "ConvNeXt": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32), "layer_scale_init": 1.0},
     "SwinTransformer": {"embed_dim": 12, "depths": (2, 2, 2, 2), "drop_path": 0.0},
     "MixVisionTransformer": {"embed_dim": 8, "drop_path": 0.0},
+    "VisionTransformer": {"embed_dim": 24, "depth": 4, "num_heads": 3, "image_size": (64, 96), "out_indices": (0, 1, 2, 3)},
 }
 """Options that make a backbone fast without leaving out any of its parts."""
 

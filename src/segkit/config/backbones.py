@@ -1,5 +1,7 @@
 """Backbones: what timm has comes through one adapter, named variants are YAML."""
 
+import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -33,6 +35,11 @@ class BackboneConfig:
     def strides(self) -> tuple[int, ...]:
         """Input pixels per cell of each returned feature; empty when only the built model can tell."""
         return ()
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        """Whether a normalisation sees one cell an image, of which batch statistics need more than one image."""
+        return False
 
 
 @component
@@ -127,6 +134,10 @@ class ResNeStConfig(ConvolutionalConfig):
     @property
     def strides(self) -> tuple[int, ...]:
         return tuple(min(4 * 2**i, self.output_stride) for i in self.out_indices)
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return True
 
 
 @component
@@ -256,6 +267,304 @@ class MixVisionTransformerConfig(AttentionConfig):
     """Factor by which keys and values are reduced on each side, for each stage."""
     norm_eps: PositiveFloat = 1e-6
     """Added to the variance in every layer normalisation."""
+
+
+@component
+class PlainTransformerConfig(BackboneConfig):
+    """What transformers that keep one resolution have."""
+
+    image_size: tuple[PositiveInt, PositiveInt] = (224, 224)
+    """Height and width that the stored positions are for; for images of another size they are interpolated."""
+    patch_size: PositiveInt = 16
+    """Side of the patches that become one cell; images are padded with zeros to whole patches."""
+    embed_dim: PositiveInt = 768
+    """Width of every block."""
+    depth: PositiveInt = 12
+    """Blocks."""
+    num_heads: PositiveInt = 12
+    """Attention heads in each block."""
+    mlp_ratio: PositiveFloat = 4.0
+    """Width of the hidden layer over the width of the block."""
+    qkv_bias: bool = True
+    """Biases of queries, keys and values."""
+    attention_dropout: Share = 0.0
+    """Share of the attention weights dropped."""
+    drop_path: Share = 0.0
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    final_norm: bool = False
+    """Normalise what the last block returns."""
+    norm_eps: PositiveFloat = 1e-6
+    """Added to the variance in every layer normalisation."""
+    out_indices: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (2, 5, 8, 11)
+    """Blocks whose outputs are returned."""
+
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> Self:
+        if max(self.out_indices) >= self.depth:
+            raise ValueError(f"out_indices must be at most {self.depth - 1}, as there are {self.depth} blocks")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"num_heads: {self.num_heads} heads do not divide the {self.embed_dim} channels")
+        if min(self.image_size) < self.patch_size:
+            raise ValueError(f"image_size must be at least patch_size ({self.patch_size})")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (self.patch_size,) * len(self.out_indices)
+
+
+@component
+class VisionTransformerConfig(PlainTransformerConfig):
+    """Plain transformer over patches (Dosovitskiy et al., 2021, arXiv:2010.11929)."""
+
+    type: Literal["VisionTransformer"] = "VisionTransformer"
+    dropout: Share = 0.0
+    """Share of a block's outputs, and of the embedded patches, dropped."""
+    class_token: bool = True
+    """A token beside the patches, as classification has it; it is not returned."""
+    patch_bias: bool = True
+    """Bias of the patch embedding."""
+    patch_norm: bool = False
+    """Normalise the embedded patches."""
+    pre_norm: bool = False
+    """Normalise before the first block (CLIP)."""
+
+
+@component
+class OwnBackboneConfig(ConvolutionalConfig):
+    """A network that timm lacks, written here; no pretrained weights are known."""
+
+    act: Act | None = None
+    """Activation; null is the architecture's own: PReLU in CGNet, ReLU in the others."""
+
+
+@component
+class UNetConfig(OwnBackboneConfig):
+    """Encoder and decoder with shortcuts at every resolution (Ronneberger et al., 2015, arXiv:1505.04597)."""
+
+    type: Literal["UNet"] = "UNet"
+    base_channels: PositiveInt = 64
+    """Width of the first stage; it doubles from stage to stage."""
+    stage_strides: Annotated[tuple[Literal[1, 2], ...], Field(min_length=2)] = (1, 1, 1, 1, 1)
+    """Stride of the first convolution of each encoder stage."""
+    downsamples: tuple[bool, ...] = (True, True, True, True)
+    """Whether each stage but the first halves the resolution: by its stride, or by max pooling where that is 1."""
+    enc_num_convs: tuple[PositiveInt, ...] = (2, 2, 2, 2, 2)
+    """3x3 convolutions of each encoder stage."""
+    dec_num_convs: tuple[PositiveInt, ...] = (2, 2, 2, 2)
+    """3x3 convolutions of each decoder block, finest first."""
+    enc_dilations: tuple[PositiveInt, ...] = (1, 1, 1, 1, 1)
+    """Dilation in each encoder stage, of all convolutions but the first."""
+    dec_dilations: tuple[PositiveInt, ...] = (1, 1, 1, 1)
+    """Dilation in each decoder block, of all convolutions but the first."""
+    upsample: Literal["interpolate", "deconv"] = "interpolate"
+    """How a decoder block doubles the resolution: bilinearly with a 1x1 convolution, or by a transposed 4x4 one."""
+    conv_first: bool = False
+    """The 1x1 convolution comes before the interpolation; less work."""
+    out_indices: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (3, 4)
+    """Maps to return: 0 is the encoder's last, the coarsest; the last is the decoder's finest, which heads read."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        count = len(self.stage_strides)
+        for name in ("enc_num_convs", "enc_dilations"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name} must have {count} numbers, one for each of stage_strides")
+        for name in ("downsamples", "dec_num_convs", "dec_dilations"):
+            if len(getattr(self, name)) != count - 1:
+                raise ValueError(f"{name} must have {count - 1} values, one less than stage_strides")
+        if max(self.out_indices) >= count:
+            raise ValueError(f"out_indices must be at most {count - 1}, as there are {count} stages")
+        for stage, (stride, halves) in enumerate(zip(self.stage_strides[1:], self.downsamples, strict=True), 1):
+            if stride == 2 and not halves:
+                raise ValueError(f"downsamples must be true for stage {stage}, whose stride is 2")
+        return self
+
+    @property
+    def encoder_strides(self) -> tuple[int, ...]:
+        """Input pixels per cell after each encoder stage, finest first."""
+        strides = [self.stage_strides[0]]
+        for halves in self.downsamples:
+            strides.append(strides[-1] * (2 if halves else 1))
+        return tuple(strides)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(self.encoder_strides[::-1][i] for i in self.out_indices)
+
+
+@component
+class BiSeNetV1Config(OwnBackboneConfig):
+    """A shallow path for detail beside a deep one for context (Yu et al., 2018, arXiv:1808.00897)."""
+
+    type: Literal["BiSeNetV1"] = "BiSeNetV1"
+    context: ResNetConfig = ResNetConfig(depth=18, output_stride=32, deep_stem=True)
+    """The deep path; its images and, unless it names its own, its normalisation are those given here."""
+    spatial_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)] = (64, 64, 64, 128)
+    """Width of each layer of the shallow path."""
+    context_channels: PositiveInt = 128
+    """Width of the refined context maps."""
+    channels: PositiveInt = 256
+    """Width of the fused map."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=2)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Maps to return: 0 and 1 are the context at stride 8 and 16, 2 is the fused map."""
+
+    STRIDES: ClassVar = (8, 16, 8)
+    """Input pixels per cell of each map."""
+
+    @model_validator(mode="after")
+    def _context_fits(self) -> Self:
+        if self.context.output_stride != 32:
+            raise ValueError("context.output_stride must be 32")
+        if self.context.out_indices != (0, 1, 2, 3):
+            raise ValueError("context.out_indices must be (0, 1, 2, 3)")
+        if self.context.in_channels not in (3, self.in_channels):
+            raise ValueError(f"context.in_channels must be in_channels, which is {self.in_channels}")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(self.STRIDES[i] for i in self.out_indices)
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return True
+
+
+@component
+class BiSeNetV2Config(OwnBackboneConfig):
+    """Detail and semantics on two paths that guide each other (Yu et al., 2021, arXiv:2004.02147)."""
+
+    type: Literal["BiSeNetV2"] = "BiSeNetV2"
+    detail_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=3, max_length=3)] = (64, 64, 128)
+    """Width of each stage of the detail path."""
+    semantic_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)] = (16, 32, 64, 128)
+    """Width of each stage of the semantic path; the last must be the detail path's last."""
+    expansion: PositiveInt = 6
+    """Factor by which a block of the semantic path widens inside."""
+    align_corners: bool = False
+    """How the semantic path's maps are resized to the detail path's."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    """Maps to return: 0 to 3 are the stages of the semantic path, for auxiliary heads; 4 is the joined map."""
+
+    STRIDES: ClassVar = (4, 8, 16, 32, 8)
+    """Input pixels per cell of each map."""
+
+    @model_validator(mode="after")
+    def _paths_meet(self) -> Self:
+        if self.semantic_channels[-1] != self.detail_channels[-1]:
+            raise ValueError(
+                "the last of semantic_channels must be the last of detail_channels, as they are multiplied"
+            )
+        if self.semantic_channels[0] % 2:
+            raise ValueError("the first of semantic_channels must be even, as the stem is half as wide inside")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(self.STRIDES[i] for i in self.out_indices)
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return 4 in self.out_indices
+
+
+@component
+class CGNetConfig(OwnBackboneConfig):
+    """Local features weighed by their surroundings and the whole image (Wu et al., 2018, arXiv:1811.08201)."""
+
+    type: Literal["CGNet"] = "CGNet"
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=3, max_length=3)] = (32, 64, 128)
+    """Width of the stem and of both levels; even."""
+    num_blocks: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (3, 21)
+    """Blocks of each level."""
+    dilations: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (2, 4)
+    """Dilation of the convolution of the surroundings, in each level."""
+    reductions: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (8, 16)
+    """Divides the channels inside the gate, in each level."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=2)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Maps to return."""
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> Self:
+        for width, reduction in zip(self.channels[1:], self.reductions, strict=True):
+            if width % 2:
+                raise ValueError(f"channels of both levels must be even, as a block has two halves (got {width})")
+            if width < reduction:
+                raise ValueError(f"reductions must not exceed the channels of their level (got {reduction} of {width})")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(2 * 2**i for i in self.out_indices)
+
+
+@component
+class ERFNetConfig(OwnBackboneConfig):
+    """Residual blocks of convolutions one row or column wide (Romera et al., 2017, doi:10.1109/TITS.2017.2750080)."""
+
+    type: Literal["ERFNet"] = "ERFNet"
+    enc_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=3, max_length=3)] = (16, 64, 128)
+    """Width after each halving of the resolution."""
+    enc_blocks: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (5, 8)
+    """Residual blocks after the second and the third halving."""
+    dilations: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 4, 8, 16)
+    """Dilations that the blocks after the third halving run through in turn; their number divides the blocks'."""
+    dec_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (64, 16)
+    """Width after each doubling."""
+    dec_blocks: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=2)] = (2, 2)
+    """Residual blocks after each doubling."""
+    dropout: Share = 0.1
+    """Share of the values of an encoder block dropped."""
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        widths = (self.in_channels, *self.enc_channels)
+        if any(wide <= narrow for narrow, wide in itertools.pairwise(widths)):
+            raise ValueError(f"enc_channels must grow from in_channels on (got {list(widths)})")
+        if self.enc_blocks[1] % len(self.dilations):
+            raise ValueError(f"the second of enc_blocks must divide by the number of dilations, {len(self.dilations)}")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return (2,)
+
+
+@component
+class FastSCNNConfig(OwnBackboneConfig):
+    """A shared shallow stem for detail and global context (Poudel et al., 2019, arXiv:1902.04502)."""
+
+    type: Literal["FastSCNN"] = "FastSCNN"
+    stem_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=3, max_length=3)] = (32, 48, 64)
+    """Width of each layer of the stem; the last is the first map's."""
+    block_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=3, max_length=3)] = (64, 96, 128)
+    """Width of each group of three inverted residuals."""
+    block_strides: Annotated[tuple[Literal[1, 2], ...], Field(min_length=3, max_length=3)] = (2, 2, 1)
+    """Stride of each group."""
+    global_channels: PositiveInt = 128
+    """Width of the second map, the global context."""
+    channels: PositiveInt = 128
+    """Width of the third map, the fusion; divides ``global_channels``."""
+    align_corners: bool = False
+    """How pooled and coarse maps are resized."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=2)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Maps to return: 0 is the stem's, 1 the global context, 2 their fusion."""
+
+    @model_validator(mode="after")
+    def _fusion_fits(self) -> Self:
+        if self.global_channels % self.channels:
+            raise ValueError(f"channels must divide global_channels, {self.global_channels} (got {self.channels})")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        coarse = 8 * math.prod(self.block_strides)
+        return tuple((8, coarse, 8)[i] for i in self.out_indices)
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return max(self.out_indices) > 0
 
 
 @component

@@ -48,7 +48,7 @@ class TimmBackbone(nn.Module):
         self.features = self._describe(config)
         self._cut()
         if config.grad_checkpointing:
-            self.model.set_grad_checkpointing(True)
+            self._checkpoint()
         self.norms = nn.ModuleDict()
         if level_norm_eps is not None:
             for tap, feature in zip(self.taps, self.features, strict=True):
@@ -77,3 +77,15 @@ class TimmBackbone(nn.Module):
     def _cut(self) -> None:
         """Drops what no tap depends on: a parameter without gradient would stop DDP."""
         self.model.prune_intermediate_layers(sorted(set(self.taps)), prune_norm=True, prune_head=True)
+
+    def _checkpoint(self) -> None:
+        """Has the network recompute its blocks in the backward pass."""
+        self.model.set_grad_checkpointing(True)
+
+    def adapt_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the same network for images of another size, or for another purpose, as this one needs them.
+
+        Args:
+            state: by our names; others are let through.
+        """
+        return state

@@ -51,8 +51,7 @@ def create_model(
     if not config.pretrained or config.weights is not None:
         return make(name, pretrained=False, **kwargs)
     if tag is None:
-        kind = type(config).__name__.removesuffix("Config")
-        raise CheckpointError(f"backbone.pretrained: timm has no weights for a {kind} with these options; {_REMEDIES}")
+        raise _no_weights(config)
     try:
         return make(name, pretrained=True, pretrained_cfg=tag, pretrained_cfg_overlay=_source(name, tag), **kwargs)
     except (OSError, RuntimeError, ValueError) as error:
@@ -77,6 +76,16 @@ def _source(name: str, tag: str) -> dict[str, str]:
     return {}
 
 
+def refuse_pretrained(config: BackboneConfig) -> None:
+    """For networks that timm lacks.
+
+    Raises:
+        CheckpointError: if pretrained weights are wanted.
+    """
+    if config.pretrained and config.weights is None:
+        raise _no_weights(config)
+
+
 def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
     """Fills ``backbone`` from the file that the config names; tells what stayed as it was.
 
@@ -90,11 +99,13 @@ def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
         return
     own = {name: value for name, value in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     state = read_state(path)
-    found = max(_readings(backbone, config, state), key=lambda reading: len(_fitting(reading, own)))
+    adapt = getattr(backbone, "adapt_state", dict)
+    readings = (adapt(reading) for reading in _readings(backbone, config, state))
+    found = max(readings, key=lambda reading: len(_fitting(reading, own)))
     found = _adapt_stem(found, own, config.in_channels)
     fitting = _fitting(found, own)
     left = sorted(own.keys() - fitting.keys())
-    network = [name for name in own if name.startswith("model.")]  # the levels' norms come with segmentation
+    network = [name for name in own if not name.startswith("norms.")]  # the levels' norms come with segmentation
     found_there = sum(name in fitting for name in network)
     if found_there < LEAST_FIT * len(network):
         raise CheckpointError(
@@ -141,10 +152,11 @@ def _readings(backbone: nn.Module, config: BackboneConfig, state: State) -> Iter
     except CheckpointError:
         logger.debug("backbone.weights: not in SSSegmentation's names")
     # The authors' own files, for which timm has a translation beside each network.
-    translate = getattr(sys.modules[type(backbone.model).__module__], "checkpoint_filter_fn", None)
+    model = getattr(backbone, "model", None)  # none of timm's where it lacks the network
+    translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if translate is not None:
         try:
-            yield {f"model.{name}": value for name, value in translate(dict(state), backbone.model).items()}
+            yield {f"model.{name}": value for name, value in translate(dict(state), model).items()}
         except (AttributeError, KeyError, IndexError, RuntimeError, ValueError):
             logger.debug("backbone.weights: not in the authors' names")
 
@@ -164,3 +176,8 @@ def _fitting(state: State, own: State) -> State:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _no_weights(config: BackboneConfig) -> CheckpointError:
+    kind = type(config).__name__.removesuffix("Config")
+    return CheckpointError(f"backbone.pretrained: timm has no weights for a {kind} with these options; {_REMEDIES}")
