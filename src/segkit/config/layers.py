@@ -91,9 +91,11 @@ class LeakyReLUConfig(ActConfig):
 
 @component
 class PReLUConfig(ActConfig):
-    """Leaky ReLU with a learned slope for each channel (He et al., 2015, arXiv:1502.01852)."""
+    """Leaky ReLU with learned slopes (He et al., 2015, arXiv:1502.01852)."""
 
     type: Literal["PReLU"] = "PReLU"
+    per_channel: bool = True
+    """A slope for each channel; false shares one in each layer."""
 
 
 @component

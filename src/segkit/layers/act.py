@@ -28,8 +28,8 @@ def build_act(channels: int, config: ActConfig | None = None) -> nn.Module:
             return nn.ReLU6(inplace=True)
         case LeakyReLUConfig(negative_slope=slope):
             return nn.LeakyReLU(slope, inplace=True)
-        case PReLUConfig():
-            return nn.PReLU(channels)
+        case PReLUConfig(per_channel=per_channel):
+            return nn.PReLU(channels if per_channel else 1)
         case GELUConfig():
             return nn.GELU()
         case SiLUConfig():

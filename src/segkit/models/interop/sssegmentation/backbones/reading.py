@@ -15,6 +15,10 @@ DROPPED = ""
 """Our side of a rule whose tensors have no counterpart, or belong to stages that the config leaves out."""
 
 
+SHARED_SLOPE = {"PReLU": {"per_channel": False}}
+"""torch's own default, where we have a slope for each channel."""
+
+
 class Arguments:
     """Their arguments; every one must be read, so that none is lost in silence.
 
@@ -41,6 +45,11 @@ class Arguments:
             if (got := self.take(name, value)) != value:
                 self._problems.append(Problem(f"{self._path}.{name}", f"must be {value!r} (got {got!r})"))
 
+    def agree(self, name: str, got: Any, wanted: Any) -> None:
+        """Notes that an argument must be what others make it."""
+        if got != wanted:
+            self._problems.append(Problem(f"{self._path}.{name}", f"must be {wanted!r} (got {got!r})"))
+
     def indices(self, default: Sequence[int], count: int) -> tuple[int, ...]:
         """Which maps are returned: those that their segmentor selects from those that the backbone returns."""
         returned = tuple(i % count for i in self.take("out_indices", default))
@@ -57,7 +66,7 @@ class Arguments:
 
     def norm(self) -> NormConfig | None:
         """Their normalisation of convolutions; None if the segmentor's is used."""
-        return self._layer("norm", self.take("norm_cfg", None))
+        return self.layer("norm", self.take("norm_cfg", None))
 
     def layer_norm_eps(self, default: float = 1e-5) -> float:
         """The eps of the layer normalisation that the architecture asks for."""
@@ -69,26 +78,28 @@ class Arguments:
     def act(self, own: str) -> ActConfig | None:
         """Their activation; None if it is the architecture's own."""
         given = self.take("act_cfg", None)
-        return None if given is None or given["type"] == own else self._layer("act", given)
+        return None if given is None or given["type"] == own else self.layer("act", given)
 
     def fixed_act(self, own: str) -> None:
         """Their activation, where we have the architecture's own only."""
         if (given := self.take("act_cfg", {"type": own})["type"]) != own:
             self._problems.append(Problem(f"{self._path}.act_cfg.type", f"must be {own} (got {given})"))
 
-    def finish(self) -> None:
-        """Raises what was wrong, and all that nobody has read."""
-        unread = [Problem(f"{self._path}.{name}", "has no counterpart here") for name in self._left]
-        if problems := self._problems + unread:
-            raise ConfigError(problems)
-
-    def _layer(self, group: str, given: Mapping[str, Any] | None) -> Any:
+    def layer(self, group: str, given: Mapping[str, Any] | None) -> Any:
+        """Our config of their norm_cfg or act_cfg; None if there is none."""
         if given is None:
             return None
         name = {"Swish": "SiLU"}.get(given["type"], given["type"])
         if name not in CONFIGS[group]:
             raise ConfigError([Problem(f"{self._path}.{group}_cfg.type", f"{name} has no counterpart here")])
-        return CONFIGS[group][name](**{k: v for k, v in given.items() if k not in ("type", "inplace")})
+        fields = {k: v for k, v in given.items() if k not in ("type", "inplace")}
+        return CONFIGS[group][name](**SHARED_SLOPE.get(name, {}) | fields)
+
+    def finish(self) -> None:
+        """Raises what was wrong, and all that nobody has read."""
+        unread = [Problem(f"{self._path}.{name}", "has no counterpart here") for name in self._left]
+        if problems := self._problems + unread:
+            raise ConfigError(problems)
 
 
 Transform = Callable[[str, Tensor], Iterator[tuple[str, Tensor]]]
@@ -122,6 +133,11 @@ def staged(rules: Rules, config: Any, first: int = 0) -> Rules:
             target = ours.replace("#", str(stage + first), 1) if stage <= last else DROPPED
             spelled[theirs.replace("#", str(stage + first), 1)] = target
     return spelled
+
+
+def dropped_unless(built: bool, rules: Rules) -> Rules:
+    """The same rules, or with their tensors dropped, where the config leaves these parts out."""
+    return rules if built else dict.fromkeys(rules, DROPPED)
 
 
 def level_norms(config: Any) -> Rules:

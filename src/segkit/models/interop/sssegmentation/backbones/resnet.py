@@ -8,7 +8,8 @@ from segkit.models.interop.sssegmentation.backbones.reading import Arguments, Ba
 from segkit.models.interop.sssegmentation.rules import Rules
 
 
-def _read_resnet(given: Arguments) -> dict[str, Any]:
+def read_resnet(given: Arguments) -> dict[str, Any]:
+    """The fields of our config; BiSeNet has one inside, too."""
     return given.common() | {
         "depth": given.take("depth", 101),
         "output_stride": given.take("outstride", 8),
@@ -24,7 +25,8 @@ def _read_resnet(given: Arguments) -> dict[str, Any]:
     }
 
 
-def _resnet_rules(config: ResNetConfig) -> Rules:
+def resnet_rules(config: ResNetConfig) -> Rules:
+    """The names of its parameters."""
     plain = {"conv1": "model.conv1", "bn1": "model.bn1"}
     return (_deep_stem_rules() if config.deep_stem else plain) | _residual_rules(config)
 
@@ -59,6 +61,6 @@ def _resnest_rules(config: ResNeStConfig) -> Rules:
 
 
 MAPS: Mapping[str, BackboneMap] = {
-    "ResNet": BackboneMap(ResNetConfig, _read_resnet, by(_resnet_rules)),
+    "ResNet": BackboneMap(ResNetConfig, read_resnet, by(resnet_rules)),
     "ResNeSt": BackboneMap(ResNeStConfig, _read_resnest, by(_resnest_rules)),
 }
