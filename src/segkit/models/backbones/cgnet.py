@@ -34,7 +34,10 @@ class CGNet(OwnBackbone):
         last = max(self.out_indices)
         self.joins = nn.ModuleList(_NormAct(width) for width in widths[: last + 1])
         self.levels = nn.ModuleList(
-            _level(widths[i], levels[i], config.num_blocks[i], config.dilations[i], config.reductions[i])
+            _Level(
+                *_blocks(widths[i], levels[i], config.num_blocks[i], config.dilations[i], config.reductions[i]),
+                last_first=i == 0,
+            )
             for i in range(last)
         )
         return [FeatureSpec(width, 2 * 2**i) for i, width in enumerate(widths)]
@@ -43,10 +46,24 @@ class CGNet(OwnBackbone):
         half = _shrink(images)
         maps = [self.joins[0](torch.cat([self.run(self.stem, images), half], dim=1))]
         for i, (level, join) in enumerate(zip(self.levels, self.joins[1:], strict=True)):
-            first = self.run(level[0], maps[-1])
-            last = self.run(level[1:], first)
-            maps.append(join(torch.cat([last, first, _shrink(half)] if i == 0 else [first, last], dim=1)))
+            x = self.run(level, maps[-1])
+            maps.append(join(x if i else torch.cat([x, _shrink(half)], dim=1)))
         return maps
+
+
+class _Level(nn.Sequential):
+    """Blocks in a row, whose first and last outcome are stacked: (N, C, H, W) -> (N, 2 c, H / 2, W / 2)."""
+
+    def __init__(self, *blocks: nn.Module, last_first: bool) -> None:
+        super().__init__(*blocks)
+        self.last_first = last_first
+
+    def forward(self, x: Tensor) -> Tensor:
+        opening, *others = self
+        first = last = opening(x)
+        for block in others:
+            last = block(last)
+        return torch.cat([last, first] if self.last_first else [first, last], dim=1)
 
 
 class _Block(nn.Module):
@@ -96,10 +113,9 @@ class _NormAct(nn.Module):
         return self.act(self.norm(x))
 
 
-def _level(in_channels: int, channels: int, count: int, dilation: int, reduction: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(_Block(channels if i else in_channels, channels, dilation, reduction, shrink=i == 0) for i in range(count))
-    )
+def _blocks(in_channels: int, channels: int, count: int, dilation: int, reduction: int) -> list[_Block]:
+    rest = (_Block(channels, channels, dilation, reduction, shrink=False) for _ in range(count - 1))
+    return [_Block(in_channels, channels, dilation, reduction, shrink=True), *rest]
 
 
 def _shrink(images: Tensor) -> Tensor:

@@ -72,12 +72,13 @@ class _GlobalContext(nn.Module):
         return self.fuse(self.pool(self.groups(x)))
 
 
-class _InvertedResidual(nn.Sequential):
+class _InvertedResidual(nn.Module):
     """Widens, convolves each channel, narrows; with a shortcut where the shape stays."""
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         wide = in_channels * _EXPANSION
-        super().__init__(
+        super().__init__()
+        self.convs = nn.Sequential(
             ConvNormAct(in_channels, wide, 1),
             ConvNormAct(wide, wide, 3, stride=stride, groups=wide),
             ConvNormAct(wide, channels, 1, act=False),
@@ -85,7 +86,7 @@ class _InvertedResidual(nn.Sequential):
         self.adds = stride == 1 and in_channels == channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + super().forward(x) if self.adds else super().forward(x)
+        return x + self.convs(x) if self.adds else self.convs(x)
 
 
 class _Fusion(nn.Module):

@@ -177,7 +177,7 @@ def _fastscnn_rules(config: FastSCNNConfig) -> Rules:
     context = conv_norm_act("ppm.#", "pool.stages.#", 1) | conv_norm_act("out", "fuse")
     for i in range(3):
         for theirs, ours in (("conv", "conv"), ("bn", "norm"), ("activation", "act")):
-            context[f"bottleneck{i + 1}.#.conv.#.{theirs}"] = f"groups.{i}.#.#.{ours}"
+            context[f"bottleneck{i + 1}.#.conv.#.{theirs}"] = f"groups.{i}.#.convs.#.{ours}"
     rules |= dropped_unless(last >= 1, prefixed(context, "global_feature_extractor.", "context."))
     fusion: Rules = {}
     for theirs, ours in (("dwconv", "depthwise"), ("conv_lower_res", "coarse"), ("conv_higher_res", "fine")):
