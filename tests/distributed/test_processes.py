@@ -1,6 +1,7 @@
 """Several real processes: the same training as one, the same bits after a kill, one clear error."""
 
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -92,7 +93,7 @@ def test_a_killed_process_ends_the_others_and_is_named(tmp_path: Path) -> None:
     process = start(config, folder)
     wait_for_step(process, folder, 4)
     os.kill(children(process.pid)[1], signal.SIGKILL)
-    code, output = finish(process, timeout_s=30)
+    code, output = finish(process)
     assert code == 2
     error = output.splitlines()[-1]
     assert error.startswith("error: process 1 (pid ")
@@ -188,3 +189,18 @@ def test_processes_are_restarted_if_configured(tmp_path: Path) -> None:
     train(config, whole)
     assert_same_state(folder, whole)
     assert losses(folder) == losses(whole)
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
+    config, folder = tiny_config(trainer={"devices": 2, "timeout_s": 3.0}), tmp_path / "run"
+    process = start(config, folder)
+    wait_for_step(process, folder, 4)
+    os.kill(children(process.pid)[1], signal.SIGSTOP)
+    code, output = finish(process)
+    assert code == 2, output
+    error = output.splitlines()[-1]
+    assert re.search(
+        r"error: process 0 waited for another in vain \(process 0: step \d+(, failed)?, process 1: step \d+\)", error
+    )
+    assert f"trainer.run_dir={folder} goes on" in error

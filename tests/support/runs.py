@@ -87,7 +87,7 @@ def start(config: SegmentorConfig, folder: Path, *command: str) -> subprocess.Po
     )
 
 
-def finish(process: subprocess.Popen[str], *, timeout_s: float = 120) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], *, timeout_s: float = 300) -> tuple[int, str]:
     """(exit code, output) of a process that ends by itself."""
     try:
         output, _ = process.communicate(timeout=timeout_s)
@@ -97,7 +97,7 @@ def finish(process: subprocess.Popen[str], *, timeout_s: float = 120) -> tuple[i
     return process.returncode, output
 
 
-def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int, *, timeout_s: float = 120) -> None:
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int, *, timeout_s: float = 300) -> None:
     """Returns once the log has this step."""
     deadline = time.monotonic() + timeout_s
     while max((r["step"] for r in read_log(RunFolder(folder).log)), default=0) < step:

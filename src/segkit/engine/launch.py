@@ -8,11 +8,12 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch.distributed as torch_dist
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -23,7 +24,8 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
 from segkit.engine.devices import count_processes, share_of_threads
-from segkit.engine.process import is_external, open_store, process_group, run_process
+from segkit.engine.heartbeat import Heartbeat
+from segkit.engine.process import die_with_parent, is_external, open_store, process_group, run_process
 from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result
 from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, TrainingStopped
 
@@ -181,6 +183,8 @@ def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Excep
         kind = getattr(errors, details["kind"], SegkitError)
         if issubclass(kind, TrainingStopped):
             return TrainingStopped(details["text"], details["exit_code"])
+        if details["lost"]:
+            return TrainingError(f"{details['text']}; {_go_on(folder)}")
         return kind(details["text"]) if issubclass(kind, SegkitError) else SegkitError(details["text"])
     if details:
         callstack = failure.error_file_data["message"]["extraInfo"]["py_callstack"]
@@ -189,14 +193,16 @@ def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Excep
 
 
 def _order(item: tuple[int, ProcessFailure]) -> tuple[int, float]:
-    """A process that was killed comes first, then one with a user's mistake, then the earliest.
+    """A process that was killed comes first, then one with an error of its own, then one that waited for another.
 
     The agent ends the others by SIGTERM, so those come last.
     """
     failure = item[1]
     details = failure.error_file_data.get("segkit", {})
-    ended = failure.exitcode < 0
-    kind = 3 if failure.exitcode == -signal.SIGTERM else 0 if ended else 1 if details.get("user") else 2
+    if failure.exitcode < 0:
+        kind = 3 if failure.exitcode == -signal.SIGTERM else 0
+    else:
+        kind = 2 if details.get("lost") or not details else 1
     return kind, details.get("time", float(failure.timestamp))
 
 
@@ -208,17 +214,20 @@ def _go_on(folder: RunFolder) -> str:
 
 def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) -> RunResult:
     """One of the processes of an external torchrun: rank 0 tells the others what to do."""
+    if torch_dist.is_torchelastic_launched():  # by another launcher, the parent may be a shell that comes and goes
+        die_with_parent()
     store, rank, world_size = open_store()
+    prepared: AbstractContextManager[None] = nullcontext()
     if rank == 0:
         if config is None:
             raise TypeError("rank 0 needs a config")
         _check(config)
         folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
         store.set("config", json.dumps({"tree": to_plain(config), "run_dir": str(folder.path.resolve())}))
-        with _prepared(config, folder), process_group(config, store, rank, world_size):
-            return run_process(config, folder)
-    told = json.loads(store.get("config"))
-    config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
-    with process_group(config, store, rank, world_size):
-        run_process(config, folder)
+        prepared = _prepared(config, folder)
+    else:
+        told = json.loads(store.get("config"))
+        config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
+    with prepared, Heartbeat(store, rank, world_size) as heartbeat, process_group(config, store, rank, world_size):
+        run_process(config, folder, heartbeat.at)
     return read_result(folder)

@@ -1,8 +1,10 @@
 """One process of a training: from its environment to the trainer and back."""
 
 import os
+import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
@@ -16,8 +18,13 @@ from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.trainer import Trainer
 
 
-def run_process(config: SegmentorConfig, folder: RunFolder) -> RunResult:
+def run_process(config: SegmentorConfig, folder: RunFolder, at: Callable[[str], None] | None = None) -> RunResult:
     """Trains in this process, which belongs to a group if there is one.
+
+    Args:
+        config: all options.
+        folder: of the run; it exists.
+        at: told where the training is, as in "step 12".
 
     Raises:
         SegkitError: see :class:`Trainer`.
@@ -29,7 +36,7 @@ def run_process(config: SegmentorConfig, folder: RunFolder) -> RunResult:
     set_backends(config.trainer, threads)
     writes = alone or torch_dist.get_rank() == 0
     with folder.locked() if writes else nullcontext():
-        return Trainer(config, folder, choose_device(config.trainer, local_rank)).fit()
+        return Trainer(config, folder, choose_device(config.trainer, local_rank), at).fit()
 
 
 def open_store() -> tuple[Store, int, int]:
@@ -62,3 +69,15 @@ def process_group(config: SegmentorConfig, store: Store, rank: int, world_size: 
 def is_external() -> bool:
     """Whether torchrun, or another launcher that sets its variables, started this process."""
     return {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+
+
+def die_with_parent(interval_s: float = 1.0) -> None:
+    """Ends this process when the launcher is gone, however it went: nobody would stop it, and it holds the folder."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(interval_s)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()

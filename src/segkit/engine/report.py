@@ -18,6 +18,7 @@ from segkit.types import IGNORE_INDEX, ClassInfo
 Pixels = NDArray[np.uint8]
 
 _GAP = 4
+_CAPTION = 22
 
 
 def write_report(
@@ -112,7 +113,7 @@ def draw_curves(log: Path, target: Path, monitor: str) -> bool:
 
 
 def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: ClassInfo, *, width: int = 320) -> Pixels:
-    """A grid with one row a sample: image, image with label, image with prediction.
+    """A grid with one row a sample, under a caption: image, image with label, image with prediction.
 
     Args:
         rows: (image, label or None, prediction).
@@ -122,7 +123,7 @@ def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: Cl
     Returns:
         (H, W, 3) RGB.
     """
-    lines = []
+    lines = [_caption(("image", "label", "prediction"), width)]
     for image, label, preds in rows:
         blank = np.full_like(preds, IGNORE_INDEX)
         pictures = [to_rgb(image), *(overlay(image, m, info) for m in (blank if label is None else label, preds))]
@@ -133,6 +134,15 @@ def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: Cl
         lines.append(np.concatenate([pictures[0], gap, pictures[1], gap, pictures[2]], axis=1))
         lines.append(np.full((_GAP, lines[0].shape[1], 3), 255, np.uint8))
     return np.concatenate(lines[:-1], axis=0)
+
+
+def _caption(words: Sequence[str], width: int) -> Pixels:
+    """A white line with a word over each picture."""
+    line = np.full((_CAPTION, len(words) * (width + _GAP) - _GAP, 3), 255, np.uint8)
+    for index, word in enumerate(words):
+        place = (index * (width + _GAP) + _GAP, _CAPTION - 7)
+        cv2.putText(line, word, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return line
 
 
 def _percent(value: float) -> str:

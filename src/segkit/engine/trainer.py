@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from inspect import signature
@@ -59,13 +59,21 @@ class Trainer:
         config: all options.
         folder: of the run; it exists.
         device: where to compute.
+        at: told where the training is, as in "step 12".
 
     Raises:
         SegkitError: if the data, the model or the checkpoint to go on from cannot be used; nothing is written then.
     """
 
-    def __init__(self, config: SegmentorConfig, folder: RunFolder, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: SegmentorConfig,
+        folder: RunFolder,
+        device: torch.device,
+        at: Callable[[str], None] | None = None,
+    ) -> None:
         self.config = config
+        self.at = at or (lambda place: None)
         self.folder = folder
         self.device = device
         self.is_main = dist.rank() == 0
@@ -216,9 +224,10 @@ class Trainer:
 
     def _train_step(self, parts: Sequence[Batch]) -> None:
         done = self.progress.step
+        self.at(f"step {done + 1}")
         self.scheduler.apply(self.optimizer, done)
         seed_step(self.config.trainer.seed, rank=dist.rank(), step=done)
-        outcome = self.step(parts)
+        outcome = self.step(parts, epoch=self._epoch(done), learning_rate=self.scheduler.lr_at(done))
         if self.ema and not outcome.skipped:
             self.ema.update()
         self.progress = replace(self.progress, step=done + 1)
@@ -284,6 +293,7 @@ class Trainer:
     def _evaluate(self) -> None:
         if self.saved_step != self.progress.step:
             self._save()  # so that nothing is lost if the run is stopped or killed in the middle of it
+        self.at(f"the evaluation after step {self.progress.step}")
         began = time.perf_counter()
         models = {"": self.model} | ({"ema/": self.ema.on(self.device)} if self.ema else {})
         self.scores = self.evaluator(models, check=self._leave_if_asked)
