@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -82,12 +83,14 @@ def test_where_windows_need_no_grid_it_is_exact(chain: str, scene: Sample) -> No
 
 
 def test_a_rotated_crop_is_as_near_as_rounding_allows(scene: Sample) -> None:
-    # Rotated windows round their coordinates elsewhere than the whole image, so single labels may fall to a neighbour.
+    # Rotated windows round their coordinates elsewhere than the whole image, so single labels may fall to a neighbour;
+    # OpenCV 4 rounds them to 1/32 of a pixel.
+    limit = 1 if int(cv2.__version__[0]) >= 5 else 2
     for seed in range(30):
         planned, steps = both((RESIZE, TURN, CROP, FLIP), scene, seed)
         if planned.image.shape == steps.image.shape:
             assert (planned.mask != steps.mask).mean() < 0.001
-            assert np.percentile(np.abs(planned.image.astype(int) - steps.image), 99.9) <= 1
+            assert np.percentile(np.abs(planned.image.astype(int) - steps.image), 99.9) <= limit
 
 
 def test_real_photographs(shared: Callable[..., object]) -> None:
