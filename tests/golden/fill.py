@@ -25,7 +25,7 @@ def fill_tensor(name: str, shape: Sequence[int], gain: float = 1.0) -> Array:
         return np.float32(0.1) * noise
     if noise.ndim >= 2:
         return np.float32(gain) * (noise / np.float32(np.sqrt(np.prod(shape[1:], dtype=np.float64))))
-    return np.float32(name.endswith("weight")) + np.float32(0.1) * noise
+    return np.asarray(np.float32(name.endswith("weight")) + np.float32(0.1) * noise)  # of a scalar: no array else
 
 
 def fill_state(
