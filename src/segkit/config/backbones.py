@@ -383,7 +383,7 @@ class UNetConfig(OwnBackboneConfig):
     @property
     def encoder_strides(self) -> tuple[int, ...]:
         """Input pixels per cell after each encoder stage, finest first."""
-        strides = [self.stage_strides[0]]
+        strides: list[int] = [self.stage_strides[0]]
         for halves in self.downsamples:
             strides.append(strides[-1] * (2 if halves else 1))
         return tuple(strides)
@@ -565,6 +565,158 @@ class FastSCNNConfig(OwnBackboneConfig):
     @property
     def pools_to_one_cell(self) -> bool:
         return max(self.out_indices) > 0
+
+
+@component
+class BEiTConfig(PlainTransformerConfig):
+    """Plain transformer with relative position biases (Bao et al., 2022, arXiv:2106.08254)."""
+
+    type: Literal["BEiT"] = "BEiT"
+    layer_scale_init: NonNegativeFloat = 0.1
+    """Start of the factor on each residual branch; 0 leaves it out. Large models start at 1e-5."""
+    drop_path: Share = 0.1
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    out_indices: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (3, 5, 7, 11)
+    """Blocks whose outputs are returned."""
+
+
+@component
+class MAEConfig(PlainTransformerConfig):
+    """BEiT's network with learned positions, for weights of masked autoencoders (He et al., 2022, arXiv:2111.06377)."""
+
+    type: Literal["MAE"] = "MAE"
+    layer_scale_init: NonNegativeFloat = 1.0
+    """Start of the factor on each residual branch; 0 leaves it out."""
+    drop_path: Share = 0.1
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    out_indices: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (3, 5, 7, 11)
+    """Blocks whose outputs are returned."""
+
+
+@component
+class HRNetConfig(ConvolutionalConfig):
+    """High-resolution network: parallel branches that exchange what they see (Wang et al., 2019, arXiv:1908.07919)."""
+
+    type: Literal["HRNet"] = "HRNet"
+    width: PositiveInt = 18
+    """Channels of the branch of stride 4; they double with the stride."""
+    small: bool = False
+    """Half of the blocks (HRNet-W18-Small-v2)."""
+    stem_act: bool = True
+    """Activation between the two convolutions of the stem; MCIBI's published weights go without."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0,)
+    """What to return: 0 all branches stacked at stride 4, 1 to 4 the branches of stride 4, 8, 16 and 32."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple((4, 4, 8, 16, 32)[i] for i in self.out_indices)
+
+
+@component
+class TwinsConfig(BackboneConfig):
+    """What the two kinds of Twins have (Chu et al., 2021, arXiv:2104.13840)."""
+
+    embed_dims: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (64, 128, 320, 512)
+    """Width of each stage; there are as many stages."""
+    depths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (3, 4, 6, 3)
+    """Blocks in each stage."""
+    num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (1, 2, 5, 8)
+    """Attention heads in each stage."""
+    mlp_ratios: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=4)] = (8.0, 8.0, 4.0, 4.0)
+    """Width of the hidden layers over the width of the stage."""
+    sr_ratios: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (8, 4, 2, 1)
+    """Factor by which keys and values are reduced on each side, for each stage."""
+    stage_norm: bool = False
+    """Normalise what a stage returns, and hands to the next."""
+    dropout: Share = 0.0
+    """Share of a block's outputs, and of the embedded patches, dropped."""
+    attention_dropout: Share = 0.0
+    """Share of the attention weights dropped."""
+    drop_path: Share = 0.2
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    norm_eps: PositiveFloat = 1e-5
+    """Added to the variance in every layer normalisation."""
+    out_indices: FourStages = (0, 1, 2, 3)
+    """Stages to return."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        stages = len(self.embed_dims)
+        for name in ("depths", "num_heads", "mlp_ratios", "sr_ratios", "window_sizes"):
+            if len(getattr(self, name, self.embed_dims)) != stages:
+                raise ValueError(f"{name} must have a value for each of the {stages} stages, as embed_dims has")
+        if max(self.out_indices) >= stages:
+            raise ValueError(f"out_indices must be at most {stages - 1}, as there are {stages} stages")
+        for width, heads in zip(self.embed_dims, self.num_heads, strict=True):
+            if width % heads:
+                raise ValueError(f"num_heads: {heads} heads do not divide the {width} channels")
+        return self
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(4 * 2**i for i in self.out_indices)
+
+
+@component
+class PCPVTConfig(TwinsConfig):
+    """Twins-PCPVT: a pyramid transformer with convolutional positions (Chu et al., 2021, arXiv:2104.13840)."""
+
+    type: Literal["PCPVT"] = "PCPVT"
+
+
+@component
+class SVTConfig(TwinsConfig):
+    """Twins-SVT: attention within windows and across the map by turns (Chu et al., 2021, arXiv:2104.13840)."""
+
+    type: Literal["SVT"] = "SVT"
+    embed_dims: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (64, 128, 256, 512)
+    """Width of each stage; there are as many stages."""
+    depths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (2, 2, 10, 4)
+    """Blocks in each stage; the even ones attend within windows."""
+    num_heads: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = (2, 4, 8, 16)
+    """Attention heads in each stage."""
+    mlp_ratios: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=4)] = (4.0, 4.0, 4.0, 4.0)
+    """Width of the hidden layers over the width of the stage."""
+    window_sizes: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1, max_length=4)] = (7, 7, 7, 7)
+    """Side of the attention windows of each stage, in cells."""
+    stage_norm: bool = True
+    """Normalise what a stage returns, and hands to the next."""
+
+
+@component
+class MobileViTConfig(ConvolutionalConfig):
+    """Inverted residuals with transformers between (Mehta and Rastegari, 2022, arXiv:2110.02178)."""
+
+    type: Literal["MobileViT"] = "MobileViT"
+    arch: Literal["xx_small", "x_small", "small"] = "small"
+    """Size."""
+    projection_act: bool = True
+    """Activation behind each transformer's projection, as the paper's code has it; SSSegmentation goes without."""
+    drop_path: Share = 0.0
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    """Stages to return; the last one is widened by a further convolution."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(2 * 2**i for i in self.out_indices)
+
+
+@component
+class MobileViTV2Config(ConvolutionalConfig):
+    """MobileViT with attention of linear cost (Mehta and Rastegari, 2022, arXiv:2206.02680)."""
+
+    type: Literal["MobileViTV2"] = "MobileViTV2"
+    width: Literal[0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0] = 1.0
+    """Multiplier of all channels."""
+    drop_path: Share = 0.0
+    """Share of residual branches dropped in the last block, rising from 0 in the first."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    """Stages to return."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple(2 * 2**i for i in self.out_indices)
 
 
 @component
