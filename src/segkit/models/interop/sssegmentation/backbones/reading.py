@@ -50,6 +50,13 @@ class Arguments:
         if got != wanted:
             self._problems.append(Problem(f"{self._path}.{name}", f"must be {wanted!r} (got {got!r})"))
 
+    def fixed_by_stage(self, stages: int, **only: tuple[Any, ...]) -> None:
+        """The same for arguments with a value for each stage; theirs may have more values than stages."""
+        for name, values in only.items():
+            if (got := tuple(self.take(name, values)))[:stages] != values[:stages]:
+                wanted = values[:stages]
+                self._problems.append(Problem(f"{self._path}.{name}", f"must be {wanted!r} (got {got!r})"))
+
     def indices(self, default: Sequence[int], count: int) -> tuple[int, ...]:
         """Which maps are returned: those that their segmentor selects from those that the backbone returns."""
         returned = tuple(i % count for i in self.take("out_indices", default))

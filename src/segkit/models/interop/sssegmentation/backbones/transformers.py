@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segkit.config.backbones import PlainTransformerConfig, VisionTransformerConfig
+from segkit.config.backbones import BEiTConfig, MAEConfig, PlainTransformerConfig, VisionTransformerConfig
 from segkit.models.interop.sssegmentation.backbones.reading import DROPPED, Arguments, BackboneMap
 from segkit.models.interop.sssegmentation.rules import Rules, rename
 
@@ -46,8 +46,31 @@ def _read_vit(given: Arguments) -> dict[str, Any]:
     }
 
 
+def _read_biased(given: Arguments, init: float) -> dict[str, Any]:
+    given.fixed(patch_norm=False)
+    common = _read(given)
+    return common | {
+        "drop_path": given.take("drop_path_rate", 0.1),
+        "layer_scale_init": given.take("init_values", init),
+        "out_indices": given.indices((3, 5, 7, 11), common["depth"]),
+    }
+
+
+def _read_beit(given: Arguments) -> dict[str, Any]:
+    bias, norm = given.take("qv_bias", True), given.take("final_norm", False)
+    return _read_biased(given, 0.1) | {"qkv_bias": bias, "final_norm": norm}
+
+
+def _read_mae(given: Arguments) -> dict[str, Any]:
+    given.fixed(final_norm=False)  # theirs fails with it
+    return _read_biased(given, 1.0)
+
+
 _BLOCK = {"ln1": "norm1", "ln2": "norm2", "ffn.layers.0.0": "mlp.fc1", "ffn.layers.1": "mlp.fc2"}
 _VIT_BLOCK = _BLOCK | {"attn.attn": "attn.qkv", "attn.attn.out_proj": "attn.proj"}
+
+
+_BIASED_BLOCK = _BLOCK | {"": "", "attn": "attn", "attn.qkv": "attn.qkv", "attn.proj": "attn.proj"}
 
 
 def _rules(config: PlainTransformerConfig, parts: Mapping[str, str]) -> Rules:
@@ -61,7 +84,9 @@ def _rules(config: PlainTransformerConfig, parts: Mapping[str, str]) -> Rules:
         "ln1": "model.norm" if ends_in_norm else DROPPED,
     }
     for i in range(config.depth):
-        rules |= {f"layers.{i}.{a}": f"model.blocks.{i}.{b}" if i <= last else DROPPED for a, b in parts.items()}
+        for theirs, ours in parts.items():
+            target = f"model.blocks.{i}.{ours}".rstrip(".") if i <= last else DROPPED
+            rules[f"layers.{i}.{theirs}".rstrip(".")] = target
     return rules
 
 
@@ -80,6 +105,23 @@ def _vit_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield name.replace(".qkv.in_proj_", ".qkv."), tensor
 
 
+def _biased_names(names: Iterable[str], config: BEiTConfig | MAEConfig) -> dict[str, str]:
+    return rename(names, _rules(config, _BIASED_BLOCK))
+
+
+def _biased_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    if name.endswith(".relative_position_index"):
+        return  # computed
+    if name.endswith(".attn.qkv.bias"):  # that of the keys cancels in the softmax
+        query, _, value = tensor.chunk(3)
+        yield name.replace(".qkv.bias", ".q_bias"), query
+        yield name.replace(".qkv.bias", ".v_bias"), value
+    else:
+        yield name, tensor
+
+
 MAPS: Mapping[str, BackboneMap] = {
     "VisionTransformer": BackboneMap(VisionTransformerConfig, _read_vit, _vit_names, _vit_tensor),
+    "BEiT": BackboneMap(BEiTConfig, _read_beit, _biased_names, _biased_tensor),
+    "MAE": BackboneMap(MAEConfig, _read_mae, _biased_names, _biased_tensor),
 }

@@ -1,0 +1,126 @@
+"""High-resolution network (Wang et al., 2019, arXiv:1908.07919)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from timm.models import checkpoint
+from timm.models.hrnet import HighResolutionModule
+from torch import Tensor, nn
+
+from segkit.config.backbones import BackboneConfig, HRNetConfig
+from segkit.models.backbones.timm_adapter import TimmBackbone
+from segkit.models.backbones.weights import create_model
+from segkit.ops.resize import resize_like
+from segkit.registry import BACKBONES
+from segkit.types import FeatureSpec
+
+_TIMM_WEIGHTS: dict[Any, tuple[str, str]] = {  # (width, small) -> name, tag
+    (18, True): ("hrnet_w18_small_v2", "ms_in1k"),
+    **{(width, False): (f"hrnet_w{width}", "ms_in1k") for width in (18, 30, 32, 40, 44, 48, 64)},
+}
+_STACK = 0
+"""The tap of all branches together."""
+
+
+@BACKBONES.register(HRNetConfig)
+class HRNet(TimmBackbone):
+    """HRNet whose branches are resized bilinearly wherever they meet.
+
+    Shape:
+        - Input: (N, in_channels, H, W).
+        - Output: for each of ``out_indices``: 0 the branches stacked at stride 4, with 15 * width channels; i from 1
+          on branch i alone, with width * 2**(i-1) channels at stride 2**(i+1). Sizes are rounded up.
+    """
+
+    def __init__(self, config: HRNetConfig) -> None:
+        name, tag = _TIMM_WEIGHTS.get((config.width, config.small), ("hrnet_w18", None))
+        model = create_model(config, name, tag, **_stages(config))
+        model.grad_checkpointing = False
+        if not config.stem_act:
+            model.act1 = nn.Identity()
+        for module in model.modules():
+            if isinstance(module, HighResolutionModule):
+                module.__class__ = _Exchange
+                for layer in module.fuse_layers.modules():
+                    if isinstance(layer, nn.Upsample):
+                        layer.mode, layer.align_corners = "bilinear", False
+        super().__init__(config, model, config.out_indices)
+
+    def _maps(self, images: Tensor) -> Mapping[int, Tensor]:
+        model = self.model
+        x = model.act1(model.bn1(model.conv1(images)))
+        x = self._run(model.layer1, model.act2(model.bn2(model.conv2(x))))
+        branches = [x]
+        stages = ((model.transition1, model.stage2), (model.transition2, model.stage3), (model.transition3, model.stage4))
+        for transition, stage in stages:
+            branches = _widen(transition, branches)
+            for module in stage:
+                branches = self._run(module, branches)
+        maps = dict(enumerate(branches, 1))
+        if _STACK in self.taps:
+            maps[_STACK] = torch.cat([branches[0], *(resize_like(y, branches[0]) for y in branches[1:])], dim=1)
+        return maps
+
+    def _run(self, module: nn.Module, x: Any) -> Any:
+        return checkpoint(module, x) if self.model.grad_checkpointing else module(x)
+
+    def _describe(self, config: BackboneConfig) -> tuple[FeatureSpec, ...]:
+        widths = [branch[-1].bn2.num_features for branch in self.model.stage4[-1].branches]
+        widths = [sum(widths), *widths]
+        return tuple(FeatureSpec(widths[tap], stride) for tap, stride in zip(self.taps, config.strides, strict=True))
+
+    def _cut(self) -> None:
+        for name in ("incre_modules", "downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier"):
+            setattr(self.model, name, None)
+        if _STACK not in self.taps:
+            last = self.model.stage4[-1]
+            last.fuse_layers = last.fuse_layers[: max(self.taps)]
+            for i in range(len(last.fuse_layers)):
+                if i + 1 not in self.taps:
+                    last.fuse_layers[i] = nn.ModuleList()
+
+    def _checkpoint(self) -> None:
+        self.model.grad_checkpointing = True
+
+
+class _Exchange(HighResolutionModule):
+    """Sums what the branches tell each other, at the exact size of the one that listens, as odd sizes need it."""
+
+    def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
+        seen = [branch(y) for branch, y in zip(self.branches, x, strict=True)]
+        fused = []
+        for own, layers in zip(seen, self.fuse_layers, strict=False):
+            told = [_as_large(layer(y), own) for layer, y in zip(layers, seen, strict=False)]
+            fused.append(self.fuse_act(sum(told[1:], start=told[0])) if told else own)
+        return fused
+
+
+def _as_large(x: Tensor, reference: Tensor) -> Tensor:
+    """Enlarged by a power of two, ``x`` may have become a cell too large."""
+    return x if x.shape[-2:] == reference.shape[-2:] else resize_like(x, reference)
+
+
+def _widen(transition: nn.ModuleList, branches: Sequence[Tensor]) -> list[Tensor]:
+    """A further branch from the coarsest; the first transition makes both of its branches from the one there is."""
+    widened = []
+    for i, layer in enumerate(transition):
+        widened.append(layer(branches[min(i, len(branches) - 1)]))
+    return widened
+
+
+def _stages(config: HRNetConfig) -> dict[str, Any]:
+    depth = 2 if config.small else 4
+    modules = {2: 1, 3: 3, 4: 2} if config.small else {2: 1, 3: 4, 4: 3}
+    first = {"num_modules": 1, "num_branches": 1, "block_type": "BOTTLENECK", "num_blocks": (depth,)}
+    stages: dict[str, Any] = {"stage1": first | {"num_channels": (64,), "fuse_method": "SUM"}}
+    for branches, count in modules.items():
+        stages[f"stage{branches}"] = {
+            "num_modules": count,
+            "num_branches": branches,
+            "block_type": "BASIC",
+            "num_blocks": (depth,) * branches,
+            "num_channels": tuple(config.width * 2**i for i in range(branches)),
+            "fuse_method": "SUM",
+        }
+    return stages

@@ -1,0 +1,90 @@
+"""Twins: PCPVT and SVT."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segkit.config.backbones import PCPVTConfig, SVTConfig, TwinsConfig
+from segkit.models.interop.sssegmentation.backbones.reading import DROPPED, Arguments, BackboneMap, by, staged
+from segkit.models.interop.sssegmentation.rules import Rules
+
+
+def _read(given: Arguments, widths: tuple[int, ...], stage_norm: bool) -> dict[str, Any]:
+    embed_dims = given.take("embed_dims", widths)
+    stages = len(embed_dims)
+    given.fixed_act("GELU")
+    given.fixed(qkv_bias=True)
+    given.fixed_by_stage(stages, patch_sizes=(4, 2, 2, 2), strides=(4, 2, 2, 2))
+    return given.common() | {
+        "embed_dims": embed_dims,
+        "sr_ratios": given.take("sr_ratios", (8, 4, 2, 1))[:stages],
+        "stage_norm": given.take("norm_after_stage", stage_norm),
+        "dropout": given.take("drop_rate", 0.0),
+        "attention_dropout": given.take("attn_drop_rate", 0.0),
+        "drop_path": given.take("drop_path_rate", 0.0),
+        "norm_eps": given.layer_norm_eps(),
+        "out_indices": given.indices(tuple(range(stages)), stages),
+    }
+
+
+def _read_pcpvt(given: Arguments) -> dict[str, Any]:
+    return _read(given, (64, 128, 320, 512), stage_norm=False) | {
+        "depths": given.take("depths", (3, 4, 6, 3)),
+        "num_heads": given.take("num_heads", (1, 2, 5, 8)),
+        "mlp_ratios": _floats(given.take("mlp_ratios", (8, 8, 4, 4))),
+    }
+
+
+def _read_svt(given: Arguments) -> dict[str, Any]:
+    return _read(given, (64, 128, 256), stage_norm=True) | {
+        "depths": given.take("depths", (4, 4, 4)),
+        "num_heads": given.take("num_heads", (1, 2, 4)),
+        "mlp_ratios": _floats(given.take("mlp_ratios", (4, 4, 4))),
+        "window_sizes": given.take("windiow_sizes", (7, 7, 7)),  # their spelling
+    }
+
+
+def _floats(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _rules(config: TwinsConfig) -> Rules:
+    parts = {
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "attn.attn": "attn",
+        "attn.attn.out_proj": "attn.proj",
+        "attn.sr": "attn.sr",
+        "attn.norm": "attn.norm",
+        "attn.qkv": "attn.qkv",
+        "attn.proj": "attn.proj",
+        "ffn.layers.0.0": "mlp.fc1",
+        "ffn.layers.1": "mlp.fc2",
+    }
+    rules = {f"layers.#.#.{theirs}": f"model.blocks.#.#.{ours}" for theirs, ours in parts.items()}
+    rules |= {
+        "patch_embeds.#.projection": "model.patch_embeds.#.proj",
+        "patch_embeds.#.norm": "model.patch_embeds.#.norm",
+        "position_encodings.#.proj": "model.pos_block.#.proj.0",
+        "norm_list.#": "model.stage_norms.#" if config.stage_norm else DROPPED,
+    }
+    return staged(rules, config)
+
+
+def _tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    if match := re.fullmatch(r"(.*)\.in_proj_(weight|bias)", name):
+        owner, leaf = match.groups()
+        query, key, value = tensor.chunk(3)
+        yield f"{owner}.q.{leaf}", query
+        yield f"{owner}.kv.{leaf}", torch.cat([key, value])
+    else:
+        yield name, tensor
+
+
+MAPS: Mapping[str, BackboneMap] = {
+    "PCPVT": BackboneMap(PCPVTConfig, _read_pcpvt, by(_rules), _tensor),
+    "SVT": BackboneMap(SVTConfig, _read_svt, by(_rules), _tensor),
+}
