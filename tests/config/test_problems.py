@@ -98,6 +98,10 @@ MISTAKES = {
         "dataloader.total_batch_size: must divide by 3, trainer.devices (3) x trainer.accumulation_steps; use 15 or 18",
     ),
     "one image under a 1x1 norm": (["head=PSPNet", "dataloader.total_batch_size=1"], "PSPNet pools to 1x1"),
+    "one image under a 1x1 norm of the backbone": (
+        ["backbone=FastSCNN", "dataloader.total_batch_size=1"],
+        "FastSCNN pools to 1x1",
+    ),
     "slide without windows": (["inference.mode=slide"], "inference.crop_size: slide mode needs it"),
     "windows with gaps": (
         ["inference.mode=slide", "inference.crop_size=[8,8]", "inference.stride=[9,8]"],

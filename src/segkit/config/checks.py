@@ -145,17 +145,28 @@ def processes(config: SegmentorConfig) -> int:
 
 
 def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
+    """Batch statistics of maps of one cell are of the images alone, and need two of them."""
     head = config.head
     pooled = isinstance(head, (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig)) or (
         isinstance(head, (PSPNetConfig, UPerNetConfig)) and 1 in head.pool_scales
     )
-    parts = config.trainer.accumulation_steps
-    if isinstance(config.norm, BatchNorm2dConfig):
-        parts *= processes(config)
-    images = config.dataloader.total_batch_size // parts
-    if pooled and images <= 1 and isinstance(config.norm, (BatchNorm2dConfig, SyncBatchNormConfig)):
-        text = f"{head.type} pools to 1x1, where batch normalisation needs 2 images or more at a time (got {images})"  # type: ignore[attr-defined]
-        yield Problem("dataloader.total_batch_size", f"{text}; enlarge it, or use norm=GroupNorm")
+    backbone: Any = config.backbone
+    parts: list[tuple[Any, bool, Any]] = [
+        (head, pooled, config.norm),
+        (backbone, backbone.pools_to_one_cell, getattr(backbone, "norm", None) or config.norm),
+    ]
+    for part, pools, norm in parts:
+        if not pools or not isinstance(norm, (BatchNorm2dConfig, SyncBatchNormConfig)):
+            continue
+        shares = config.trainer.accumulation_steps
+        if isinstance(norm, BatchNorm2dConfig):
+            shares *= processes(config)
+        images = config.dataloader.total_batch_size // shares
+        if images <= 1:
+            text = (
+                f"{part.type} pools to 1x1, where batch normalisation needs 2 images or more (got {images} at a time)"
+            )
+            yield Problem("dataloader.total_batch_size", f"{text}; enlarge it, or use norm=GroupNorm")
 
 
 def _inference(config: SegmentorConfig) -> Iterator[Problem]:
