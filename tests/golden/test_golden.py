@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 DATA = Path(__file__).parent / "data"
-SLOW = ("seg_lraspp", "bb_resnet101")  # large images, large models
+SLOW = ("seg_lraspp", "bb_resnet101", "seg_fcn_unet", "seg_pspnet_unet")  # large images, large models
 CASES = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem.startswith(SLOW) else [])
     for path in sorted(DATA.glob("*.json"))

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from segkit.config.datasets import ShapesConfig
-from segkit.config.heads import Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, PSPNetConfig, UPerNetConfig
+from segkit.config.heads import (
+    APCNetConfig,
+    CE2PConfig,
+    Deeplabv3Config,
+    Deeplabv3PlusConfig,
+    ICNeckConfig,
+    LRASPPNetConfig,
+    PSPNetConfig,
+    UPerNetConfig,
+)
 from segkit.config.inference import InferenceConfig
 from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
 from segkit.config.losses import CrossEntropyLossConfig, LossConfig
@@ -88,9 +97,12 @@ def _loss(path: str, loss: Any, count: int) -> Iterator[Problem]:
 
 def _auxiliary(config: SegmentorConfig) -> Iterator[Problem]:
     levels = len(config.backbone.strides)
+    source = "the backbone"
+    if levels and config.head.neck is not None:
+        levels, source = config.head.neck.count(levels), "head.neck"
     for name, aux in config.auxiliary.items():
         if levels and not -levels <= aux.level < levels:
-            text = f"the backbone returns {levels} features; must be {-levels} to {levels - 1} (got {aux.level})"
+            text = f"{source} returns {levels} features; must be {-levels} to {levels - 1} (got {aux.level})"
             yield Problem(f"auxiliary.{name}.level", text)
 
 
@@ -120,6 +132,9 @@ def _channels(config: SegmentorConfig) -> Iterator[Problem]:
     if config.backbone.in_channels != channels:
         text = f"must be {channels}, the channels of the images (got {config.backbone.in_channels})"
         yield Problem("backbone.in_channels", text)
+    if isinstance(config.head.neck, ICNeckConfig) and config.head.neck.in_channels != channels:
+        text = f"must be {channels}, the channels of the images (got {config.head.neck.in_channels})"
+        yield Problem("head.neck.in_channels", text)
     for split in ("train_transforms", "val_transforms"):
         for name, transform in getattr(config.dataset, split).items():
             if isinstance(transform, NormalizeConfig):
@@ -144,12 +159,16 @@ def processes(config: SegmentorConfig) -> int:
     return 1 if config.trainer.devices == "auto" else config.trainer.devices
 
 
+_POOLED = (PSPNetConfig, UPerNetConfig, CE2PConfig, ICNeckConfig)
+_POOLED_ONCE = (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, APCNetConfig)
+"""Heads that normalise a map of one cell, whatever their options."""
+
+
 def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
     """Batch statistics of maps of one cell are of the images alone, and need two of them."""
     head = config.head
-    pooled = isinstance(head, (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig)) or (
-        isinstance(head, (PSPNetConfig, UPerNetConfig)) and 1 in head.pool_scales
-    )
+    pools = [part for part in (head, head.neck) if isinstance(part, _POOLED)]
+    pooled = isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pools)
     backbone: Any = config.backbone
     parts: list[tuple[Any, bool, Any]] = [
         (head, pooled, config.norm),
