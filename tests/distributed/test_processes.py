@@ -121,7 +121,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     plugin = tmp_path / "broken_plugin.py"
     plugin.write_text(
         "import os, segkit.engine.step as step\n"
-        "def broken(self, parts):\n    raise ZeroDivisionError(f'rank {os.environ[\"RANK\"]}')\n"
+        "def broken(self, parts, **step):\n    raise ZeroDivisionError(f'rank {os.environ[\"RANK\"]}')\n"
         "if 'RANK' in os.environ:\n    step.TrainStep.__call__ = broken\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

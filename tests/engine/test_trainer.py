@@ -158,7 +158,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypatch
 
     def spoilt(self: TrainStep, terms: dict[str, torch.Tensor]) -> StepOutcome:
         outcome = update(self, terms)
-        self.parameters[3].data.view(-1)[0] = math.inf  # as an infinite gradient would, while the loss is fine
+        self.parameters[3].data.fill_(math.inf)  # as an infinite gradient would, while the loss is fine
         return outcome
 
     monkeypatch.setattr(TrainStep, "_update", spoilt)

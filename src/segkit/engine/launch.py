@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,6 +32,9 @@ from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, Trai
 
 _GRACE_S = 120
 """Time that processes have to save when they are asked to stop."""
+
+_AGENT_KILLS_AFTER_S = 15
+"""Half of the time that torch's agent leaves the other processes after one has failed."""
 
 
 def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> RunResult:
@@ -173,7 +177,9 @@ def _quiet_agent() -> Iterator[None]:
 
 def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Exception:
     """The error of the process that failed first; the others fail because of it."""
-    rank, failure = min(failures.items(), key=_order)
+    told = [f.error_file_data["segkit"]["time"] for f in failures.values() if "segkit" in f.error_file_data]
+    by_agent = bool(told) and time.time() - min(told) > _AGENT_KILLS_AFTER_S
+    rank, failure = min(failures.items(), key=lambda item: _order(item[1], by_agent))
     details: dict[str, Any] = failure.error_file_data.get("segkit", {})
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
@@ -192,15 +198,15 @@ def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Excep
     return RuntimeError(f"process {rank} ended with exit code {failure.exitcode}; {_go_on(folder)}")
 
 
-def _order(item: tuple[int, ProcessFailure]) -> tuple[int, float]:
+def _order(failure: ProcessFailure, killed_by_agent: bool) -> tuple[int, float]:
     """A process that was killed comes first, then one with an error of its own, then one that waited for another.
 
-    The agent ends the others by SIGTERM, so those come last.
+    After an error the agent ends the others, by SIGTERM and in the end by SIGKILL, so those come last.
     """
-    failure = item[1]
     details = failure.error_file_data.get("segkit", {})
     if failure.exitcode < 0:
-        kind = 3 if failure.exitcode == -signal.SIGTERM else 0
+        ended = failure.exitcode == -signal.SIGTERM or (failure.exitcode == -signal.SIGKILL and killed_by_agent)
+        kind = 3 if ended else 0
     else:
         kind = 2 if details.get("lost") or not details else 1
     return kind, details.get("time", float(failure.timestamp))
