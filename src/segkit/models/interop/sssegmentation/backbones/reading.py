@@ -15,7 +15,7 @@ DROPPED = ""
 """Our side of a rule whose tensors have no counterpart, or belong to stages that the config leaves out."""
 
 
-SHARED_SLOPE = {"PReLU": {"per_channel": False}}
+SHARED_SLOPE: Mapping[str, Mapping[str, Any]] = {"PReLU": {"per_channel": False}}
 """torch's own default, where we have a slope for each channel."""
 
 
@@ -100,7 +100,7 @@ class Arguments:
         if name not in CONFIGS[group]:
             raise ConfigError([Problem(f"{self._path}.{group}_cfg.type", f"{name} has no counterpart here")])
         fields = {k: v for k, v in given.items() if k not in ("type", "inplace")}
-        return CONFIGS[group][name](**SHARED_SLOPE.get(name, {}) | fields)
+        return CONFIGS[group][name](**{**SHARED_SLOPE.get(name, {}), **fields})
 
     def finish(self) -> None:
         """Raises what was wrong, and all that nobody has read."""
