@@ -24,7 +24,35 @@ SMALL: dict[str, dict[str, Any]] = {
     "ConvNeXt": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
     "SwinTransformer": {"embed_dim": 12, "depths": (1, 1, 2, 1)},
     "MixVisionTransformer": {"embed_dim": 8},
-    "VisionTransformer": {"embed_dim": 24, "depth": 4, "num_heads": 3, "image_size": (64, 96), "out_indices": (0, 1, 2, 3)},
+    "VisionTransformer": {
+        "embed_dim": 24,
+        "depth": 4,
+        "num_heads": 3,
+        "image_size": (64, 96),
+        "out_indices": (0, 1, 2, 3),
+    },
+    "BEiT": {
+        "embed_dim": 24,
+        "depth": 4,
+        "num_heads": 3,
+        "image_size": (64, 96),
+        "out_indices": (0, 1, 2, 3),
+        "drop_path": 0.0,
+    },
+    "MAE": {
+        "embed_dim": 24,
+        "depth": 4,
+        "num_heads": 3,
+        "image_size": (64, 96),
+        "out_indices": (0, 1, 2, 3),
+        "drop_path": 0.0,
+    },
+    "HRNet": {"width": 8, "small": True},
+    "PCPVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 1, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
+    "SVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 2, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
+    "MobileViT": {"arch": "xx_small"},
+    "MobileViTV2": {"width": 0.5},
+    "ConvNeXtV2": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
 }
 
 every_backbone = pytest.mark.parametrize("name", BACKBONES.names())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.layers import GroupNorm1
 from torch import Tensor, nn
 
 from segkit.config.backbones import (
@@ -47,6 +48,28 @@ SMALL: dict[str, dict[str, Any]] = {
         "image_size": (64, 96),
         "out_indices": (0, 1, 2, 3),
     },
+    "BEiT": {
+        "embed_dim": 24,
+        "depth": 4,
+        "num_heads": 3,
+        "image_size": (64, 96),
+        "out_indices": (0, 1, 2, 3),
+        "drop_path": 0.0,
+    },
+    "MAE": {
+        "embed_dim": 24,
+        "depth": 4,
+        "num_heads": 3,
+        "image_size": (64, 96),
+        "out_indices": (0, 1, 2, 3),
+        "drop_path": 0.0,
+    },
+    "HRNet": {"width": 8, "small": True},
+    "PCPVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 1, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
+    "SVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 2, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
+    "MobileViT": {"arch": "xx_small"},
+    "MobileViTV2": {"width": 0.5},
+    "ConvNeXtV2": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
 }
 """Options that make a backbone fast without leaving out any of its parts."""
 
@@ -66,7 +89,9 @@ def images(height: int = 65, width: int = 97, channels: int = 3, batch: int = 2)
 
 
 def norms(model: nn.Module) -> Iterator[nn.Module]:
-    return (m for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.GroupNorm, LayerNorm2d)))
+    """But for those that belong to an attention."""
+    kinds = (nn.BatchNorm2d, nn.GroupNorm, LayerNorm2d)
+    return (m for m in model.modules() if isinstance(m, kinds) and not isinstance(m, GroupNorm1))
 
 
 @every_backbone
@@ -74,10 +99,12 @@ def norms(model: nn.Module) -> Iterator[nn.Module]:
 def test_features_are_as_described(name: str, size: tuple[int, int]) -> None:
     model = build(name).eval()
     maps = model(images(*size))
+    slack = 2 if name == "MobileViTV2" else 1  # it enlarges maps to even sizes
     assert len(maps) == len(model.features)
     for found, (channels, stride) in zip(maps, model.features, strict=True):
         assert found.shape[:2] == (2, channels)
-        assert all(abs(cells * stride - pixels) < stride for cells, pixels in zip(found.shape[2:], size, strict=True))
+        for cells, pixels in zip(found.shape[2:], size, strict=True):
+            assert abs(cells * stride - pixels) < slack * stride
 
 
 @every_backbone

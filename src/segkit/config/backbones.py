@@ -200,10 +200,9 @@ class MobileNetV3Config(ConvolutionalConfig):
 
 
 @component
-class ConvNeXtConfig(BackboneConfig):
-    """Convolutional network in the shape of a transformer (Liu et al., 2022, arXiv:2201.03545)."""
+class ConvNeXtFamilyConfig(BackboneConfig):
+    """What both versions of ConvNeXt have."""
 
-    type: Literal["ConvNeXt"] = "ConvNeXt"
     depths: Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)] = (3, 3, 9, 3)
     """Blocks in each stage."""
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)] = (96, 192, 384, 768)
@@ -226,6 +225,24 @@ class ConvNeXtConfig(BackboneConfig):
     @property
     def strides(self) -> tuple[int, ...]:
         return tuple(self.patch_size * 2**i for i in self.out_indices)
+
+
+@component
+class ConvNeXtConfig(ConvNeXtFamilyConfig):
+    """Convolutional network in the shape of a transformer (Liu et al., 2022, arXiv:2201.03545)."""
+
+    type: Literal["ConvNeXt"] = "ConvNeXt"
+
+
+@component
+class ConvNeXtV2Config(ConvNeXtFamilyConfig):
+    """ConvNeXt with global response normalisation in place of layer scale (Woo et al., 2023, arXiv:2301.00808)."""
+
+    type: Literal["ConvNeXtV2"] = "ConvNeXtV2"
+    layer_scale_init: NonNegativeFloat = 0.0
+    """Start of the factor on each residual branch; 0 leaves it out."""
+    use_grn: bool = True
+    """Global response normalisation in each block."""
 
 
 @component
@@ -707,7 +724,7 @@ class MobileViTV2Config(ConvolutionalConfig):
     """MobileViT with attention of linear cost (Mehta and Rastegari, 2022, arXiv:2206.02680)."""
 
     type: Literal["MobileViTV2"] = "MobileViTV2"
-    width: Literal[0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0] = 1.0
+    width: Annotated[float, Field(ge=0.5, le=2, multiple_of=0.25)] = 1.0
     """Multiplier of all channels."""
     drop_path: Share = 0.0
     """Share of residual branches dropped in the last block, rising from 0 in the first."""

@@ -84,9 +84,7 @@ class MAE(BiasedTransformer):
 
     def __init__(self, config: MAEConfig) -> None:
         name, tag = _known(config, _MAE_WEIGHTS) or ("vit_base_patch16_224", None)
-        make = partial(
-            build_model_with_cfg, Beit, pretrained_filter_fn=_autoencoder_weights, pretrained_strict=False
-        )
+        make = partial(build_model_with_cfg, Beit, pretrained_filter_fn=_autoencoder_weights, pretrained_strict=False)
         super().__init__(config, create_model(config, name, tag, make, use_abs_pos_emb=True, **_arguments(config)))
 
     def adapt_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -141,5 +139,5 @@ def _without_key_bias(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _autoencoder_weights(state: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
-    """timm's filter of weights as they are read."""
+    """Filters the file of timm's weights as it is read."""
     return _without_key_bias(timm.models.vision_transformer.checkpoint_filter_fn(state, model))

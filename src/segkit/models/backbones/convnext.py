@@ -1,8 +1,8 @@
-"""ConvNeXt (Liu et al., 2022, arXiv:2201.03545)."""
+"""ConvNeXt (Liu et al., 2022, arXiv:2201.03545) and its second version (Woo et al., 2023, arXiv:2301.00808)."""
 
 from typing import Any
 
-from segkit.config.backbones import ConvNeXtConfig
+from segkit.config.backbones import ConvNeXtConfig, ConvNeXtFamilyConfig, ConvNeXtV2Config
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
 from segkit.registry import BACKBONES
@@ -29,7 +29,7 @@ class ConvNeXt(TimmBackbone):
         - Output: stages ``out_indices``; stage i has ``channels[i]`` channels, and its size is rounded down.
     """
 
-    def __init__(self, config: ConvNeXtConfig) -> None:
+    def __init__(self, config: ConvNeXtFamilyConfig) -> None:
         known = _TIMM_WEIGHTS.get((config.depths, config.channels, config.use_grn))
         if config.patch_size != 4 or config.conv_mlp:
             known = None
@@ -48,3 +48,13 @@ class ConvNeXt(TimmBackbone):
             norm_eps=config.norm_eps,
         )
         super().__init__(config, model, config.out_indices, level_norm_eps=config.norm_eps)
+
+
+@BACKBONES.register(ConvNeXtV2Config)
+class ConvNeXtV2(ConvNeXt):
+    """The same with other defaults.
+
+    Shape:
+        - Input: (N, in_channels, H, W).
+        - Output: stages ``out_indices``; stage i has ``channels[i]`` channels, and its size is rounded down.
+    """

@@ -52,8 +52,8 @@ class HRNet(TimmBackbone):
         x = model.act1(model.bn1(model.conv1(images)))
         x = self._run(model.layer1, model.act2(model.bn2(model.conv2(x))))
         branches = [x]
-        stages = ((model.transition1, model.stage2), (model.transition2, model.stage3), (model.transition3, model.stage4))
-        for transition, stage in stages:
+        transitions = (model.transition1, model.transition2, model.transition3)
+        for transition, stage in zip(transitions, (model.stage2, model.stage3, model.stage4), strict=True):
             branches = _widen(transition, branches)
             for module in stage:
                 branches = self._run(module, branches)

@@ -1,5 +1,7 @@
 """MobileViT (Mehta and Rastegari, 2022, arXiv:2110.02178) and its second version (arXiv:2206.02680)."""
 
+from typing import Any
+
 from timm.models.mobilevit import MobileVitBlock
 from torch import nn
 
@@ -22,9 +24,9 @@ class MobileViT(TimmBackbone):
         name = {"xx_small": "mobilevit_xxs", "x_small": "mobilevit_xs", "small": "mobilevit_s"}[config.arch]
         model = create_model(config, name, "cvnets_in1k", drop_path_rate=config.drop_path)
         if not config.projection_act:
-            for module in model.modules():
-                if isinstance(module, MobileVitBlock):
-                    module.conv_proj.bn.act = nn.Identity()
+            for block in (module for module in model.modules() if isinstance(module, MobileVitBlock)):
+                projection: Any = block.conv_proj
+                projection.bn.act = nn.Identity()
         super().__init__(config, model, config.out_indices)
 
 

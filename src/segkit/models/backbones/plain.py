@@ -62,9 +62,7 @@ class PlainTransformer(TimmBackbone):
         return tokens[:, self.model.num_prefix_tokens :].unflatten(1, size).permute(0, 3, 1, 2).contiguous()
 
     def _cut(self) -> None:
-        self.model.prune_intermediate_layers(
-            sorted(set(self.taps)), prune_norm=not self.ends_in_norm, prune_head=True
-        )
+        self.model.prune_intermediate_layers(sorted(set(self.taps)), prune_norm=not self.ends_in_norm, prune_head=True)
 
     def adapt_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         name, prefix = "model.pos_embed", self.model.num_prefix_tokens

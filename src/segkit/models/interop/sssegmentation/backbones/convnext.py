@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segkit.config.backbones import ConvNeXtConfig
+from segkit.config.backbones import ConvNeXtConfig, ConvNeXtFamilyConfig, ConvNeXtV2Config
 from segkit.models.interop.sssegmentation.backbones.reading import Arguments, BackboneMap, by, level_norms, staged
 from segkit.models.interop.sssegmentation.rules import Rules
 
@@ -54,7 +54,7 @@ def _read_convnextv2(given: Arguments) -> dict[str, Any]:
     }
 
 
-def _convnext_rules(config: ConvNeXtConfig) -> Rules:
+def _convnext_rules(config: ConvNeXtFamilyConfig) -> Rules:
     """Of both versions, which name the same layers differently."""
     parts = {"depthwise_conv": "conv_dw", "norm": "norm", "pointwise_conv1": "mlp.fc1", "pointwise_conv2": "mlp.fc2"}
     parts |= {"dwconv": "conv_dw", "pwconv1": "mlp.fc1", "pwconv2": "mlp.fc2"}
@@ -73,5 +73,5 @@ def _convnext_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 MAPS: Mapping[str, BackboneMap] = {
     "ConvNeXt": BackboneMap(ConvNeXtConfig, _read_convnext, by(_convnext_rules), _convnext_tensor),
-    "ConvNeXtV2": BackboneMap(ConvNeXtConfig, _read_convnextv2, by(_convnext_rules), _convnext_tensor),
+    "ConvNeXtV2": BackboneMap(ConvNeXtV2Config, _read_convnextv2, by(_convnext_rules), _convnext_tensor),
 }
