@@ -425,6 +425,31 @@ class ANNNetConfig(HeadConfig):
     """Attentions side by side, which are summed."""
 
 
+@component
+class OCRNetConfig(HeadConfig):
+    """Each cell attends to one vector a class, gathered by coarse logits (Yuan et al., 2020, arXiv:1909.11065)."""
+
+    type: Literal["OCRNet"] = "OCRNet"
+    channels: PositiveInt = 512
+    """Width of the cells' and the classes' vectors."""
+    attention_channels: PositiveInt = 256
+    """Width of queries, keys and values."""
+    dropout: Share = 0.0
+    """Share of channels dropped before the classifier in training."""
+    coarse_channels: PositiveInt = 512
+    """Width of the convolutions that make the coarse logits, from the last feature but one."""
+    coarse_convs: NonNegativeInt = 1
+    """3x3 convolutions before the coarse logits."""
+    coarse_dropout: Share = 0.0
+    """Share of channels dropped before the coarse logits in training."""
+    coarse_weight: NonNegativeFloat = 0.4
+    """Factor of the losses of the coarse logits, output ``aux``, in the sum."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "aux": self.coarse_weight}
+
+
 Head = Annotated[HeadConfig, Choice("head")]
 
 
