@@ -56,3 +56,12 @@ def broadcast_buffers(module: nn.Module) -> None:
     if is_distributed():
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)
+
+
+def gather_over_ranks(value: Tensor) -> Tensor:
+    """The rows of every process, in the order of their ranks, without gradient; all have as many."""
+    if not is_distributed():
+        return value
+    parts = [torch.empty_like(value) for _ in range(world_size())]
+    dist.all_gather(parts, value.detach().contiguous())
+    return torch.cat(parts)

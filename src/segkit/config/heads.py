@@ -1,9 +1,18 @@
 """Decode heads, the necks before them, and auxiliary heads."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from segkit.config.component import Choice, component
 from segkit.config.losses import Losses
@@ -448,6 +457,146 @@ class OCRNetConfig(HeadConfig):
     @property
     def output_weights(self) -> Mapping[str, float]:
         return {"main": 1.0, "aux": self.coarse_weight}
+
+
+@component
+class ISNetConfig(HeadConfig):
+    """Context of the image and of the cells of the same class (Jin et al., 2021, arXiv:2108.12382)."""
+
+    type: Literal["ISNet"] = "ISNet"
+    channels: PositiveInt = 512
+    """Width of the cells' vectors."""
+    attention_channels: PositiveInt = 256
+    """Width of queries, keys and values."""
+    concat_input: bool = True
+    """Stack the context of the image with that of the classes; without it only the latter is used."""
+    use_shortcut: bool = False
+    """Bring the outcome to the finest feature, and classify there."""
+    shortcut_channels: PositiveInt = 48
+    """Width that the finest feature is reduced to."""
+    stage1_weight: NonNegativeFloat = 0.4
+    """Factor of the losses of the coarse logits, output ``stage1``, in the sum."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "stage1": self.stage1_weight}
+
+
+@component
+class ClassMemoryConfig(HeadConfig):
+    """A memory of the classes that training keeps."""
+
+    channels: PositiveInt = 512
+    """Width of the cells' and the classes' vectors."""
+    attention_channels: PositiveInt = 256
+    """Width of queries, keys and values."""
+    out_channels: PositiveInt = 512
+    """Width after the memory is read."""
+    hard: bool = False
+    """Read the vector of the most probable class; false mixes all by their probability."""
+    use_context: bool = True
+    """Add context within the image."""
+    context: Literal["aspp", "ppm"] = "aspp"
+    """The pyramid that gives it: dilated convolutions or pooled grids."""
+    dilations: tuple[PositiveInt, ...] = (1, 12, 24, 36)
+    """Dilation of each branch of an aspp."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the grids of a ppm."""
+    momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of a step in the memory of the classes that it shows."""
+    momentum_follows_lr: bool = False
+    """Multiply it by the learning rate over ``base_lr``."""
+    base_lr: PositiveFloat | None = None
+    """The learning rate at which the momentum is as given."""
+
+    @model_validator(mode="after")
+    def _needs_base(self) -> Self:
+        if self.momentum_follows_lr and self.base_lr is None:
+            raise ValueError("momentum_follows_lr needs base_lr")
+        return self
+
+    def momentum_at(self, learning_rate: float) -> float:
+        """The momentum of a step."""
+        if not self.momentum_follows_lr or self.base_lr is None:
+            return self.momentum
+        return self.momentum / self.base_lr * learning_rate
+
+
+@component
+class MCIBIConfig(ClassMemoryConfig):
+    """Cells attend to a memory of the classes beyond the image (Jin et al., 2021, arXiv:2108.11819)."""
+
+    type: Literal["MCIBI"] = "MCIBI"
+    slots: PositiveInt = 1
+    """Vectors that the memory has for each class."""
+    update: Literal["cosine_similarity", "mean"] = "cosine_similarity"
+    """How the pixels of a class weigh in a step: the more the less they are like the memory, or all the same."""
+    momentum: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Share of a step in the memory of the classes that it shows."""
+    momentum_follows_lr: bool = True
+    """Multiply it by the learning rate over ``base_lr``."""
+    base_lr: PositiveFloat | None = 0.009
+    """The learning rate at which the momentum is as given; 0.9 times the optimiser's replaces the memory at first."""
+    memory_loss: bool = False
+    """Classify the vectors of the memory too, from the second epoch on."""
+    memory_weight: NonNegativeFloat = 1.0
+    """Factor of that loss in the sum."""
+    stage1_weight: NonNegativeFloat = 0.4
+    """Factor of the losses of the coarse logits, output ``stage1``, in the sum."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "stage1": self.stage1_weight}
+
+
+@component
+class StageClassifierConfig:
+    """A convolution and a classifier."""
+
+    channels: PositiveInt = 512
+    """Width of the convolution."""
+    dropout: Share = 0.1
+    """Share of its channels dropped in training."""
+    kernel_size: Literal[1, 3, 5, 7] = 1
+    """Side of its kernel."""
+
+
+@component
+class MCIBIPlusPlusConfig(ClassMemoryConfig):
+    """Cells attend to a memory of the classes' distributions (Jin et al., 2022, arXiv:2209.04471)."""
+
+    type: Literal["MCIBIPlusPlus"] = "MCIBIPlusPlus"
+    use_context: bool = False
+    """Add context within the image."""
+    context_attention: bool = True
+    """Let each cell's context attend to what was read from the memory."""
+    warmup_epochs: NonNegativeInt = 0
+    """Before this epoch, counted from 1, training reads the memory by the labels."""
+    downsample: bool = False
+    """Read the memory at half the size."""
+    read_by_pr: bool = False
+    """Read it by the coarse logits ``pr`` even where there are logits of the context."""
+    stack_before_pyramid: bool = True
+    """Let what was read flow down the pyramid together with the context; false stacks it at the end."""
+    pyramid_channels: PositiveInt | None = None
+    """Width of a feature pyramid over the finer features, equal to that of what flows down; null has none."""
+    pyramid_out_channels: PositiveInt = 512
+    """Width of each finer level in the end."""
+    pr: StageClassifierConfig = StageClassifierConfig()
+    """Makes the coarse logits of the cells."""
+    cwi: StageClassifierConfig | None = StageClassifierConfig()
+    """Makes coarse logits of the context, if there is one; null makes none."""
+    cls: StageClassifierConfig = StageClassifierConfig()
+    """Makes the final logits."""
+    pr_weight: NonNegativeFloat = 0.4
+    """Factor of the losses of the output ``pr`` in the sum."""
+    cwi_weight: NonNegativeFloat = 1.0
+    """Factor of the losses of the output ``cwi`` in the sum."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        has_cwi = self.use_context and self.cwi is not None
+        return {"main": 1.0, "pr": self.pr_weight} | ({"cwi": self.cwi_weight} if has_cwi else {})
 
 
 Head = Annotated[HeadConfig, Choice("head")]

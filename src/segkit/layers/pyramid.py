@@ -1,6 +1,7 @@
 """Context from several scales: pooled grids and dilated branches."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +72,41 @@ class ASPP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pooled(grid_means(x, 1)).expand(-1, -1, *x.shape[-2:])
         return torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1)
+
+
+class FusedPyramid(nn.Module):
+    """One of the two pyramids, and a 3x3 convolution that fuses its branches.
+
+    Args:
+        kind: ``aspp`` or ``ppm``.
+        in_channels: C, the input's channels.
+        channels: width of each branch and of the result.
+        dilations: of an ``aspp``.
+        pool_scales: of a ``ppm``.
+        align_corners: how the grids of a ``ppm`` are resized to the input.
+
+    Shape:
+        - Input: (N, C, H, W).
+        - Output: (N, channels, H, W).
+    """
+
+    def __init__(
+        self,
+        kind: Literal["aspp", "ppm"],
+        in_channels: int,
+        channels: int,
+        *,
+        dilations: Sequence[int],
+        pool_scales: Sequence[int],
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pyramid: ASPP | PyramidPooling
+        if kind == "aspp":
+            self.pyramid = ASPP(in_channels, channels, dilations)
+        else:
+            self.pyramid = PyramidPooling(in_channels, channels, pool_scales, align_corners=align_corners)
+        self.fuse = ConvNormAct(self.pyramid.out_channels, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fuse(self.pyramid(x))

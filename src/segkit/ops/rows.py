@@ -7,7 +7,7 @@ from torch import Tensor
 
 def source_rows(start: int, stop: int, in_height: int, out_height: int, *, align_corners: bool) -> tuple[int, int]:
     """First and past-the-last row of the input that the output rows ``start`` to ``stop`` are made of."""
-    lower, upper, _ = _taps(start, stop, in_height, out_height, align_corners)
+    lower, upper, _ = bilinear_taps(start, stop, in_height, out_height, align_corners)
     return int(lower[0]), int(upper[-1]) + 1
 
 
@@ -32,14 +32,14 @@ def resize_rows(
         band = F.interpolate(band, (band.shape[-2], size[1]), mode="bilinear", align_corners=align_corners)
     if in_height == size[0]:
         return band[:, :, start - first : stop - first]
-    lower, upper, weight = _taps(start, stop, in_height, size[0], align_corners)
+    lower, upper, weight = bilinear_taps(start, stop, in_height, size[0], align_corners)
     lower, upper = (lower - first).to(band.device), (upper - first).to(band.device)
     weight = weight.to(band.device, band.dtype)[:, None]
     # Not a matrix product, which autocast and TF32 would round.
     return torch.lerp(band.index_select(2, lower), band.index_select(2, upper), weight)
 
 
-def _taps(start: int, stop: int, in_height: int, out_height: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
+def bilinear_taps(start: int, stop: int, in_height: int, out_height: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
     """For each output row the two input rows that it lies between, and the share of the second."""
     rows = torch.arange(start, stop, dtype=torch.float32)  # as F.interpolate counts, so that the two agree
     if align_corners:
