@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import (
     AfterValidator,
     Field,
@@ -597,6 +596,122 @@ class MCIBIPlusPlusConfig(ClassMemoryConfig):
     def output_weights(self) -> Mapping[str, float]:
         has_cwi = self.use_context and self.cwi is not None
         return {"main": 1.0, "pr": self.pr_weight} | ({"cwi": self.cwi_weight} if has_cwi else {})
+
+
+@component
+class IDRNetConfig(HeadConfig):
+    """Classes of an image exchange features by relations learnt from leaving classes out (arXiv:2310.10755)."""
+
+    type: Literal["IDRNet"] = "IDRNet"
+    channels: PositiveInt = 512
+    """Width of the cells' and the classes' vectors."""
+    attention_channels: PositiveInt = 256
+    """Width of queries, keys and values among the related features."""
+    context: Literal["aspp", "ppm"] | None = None
+    """The pyramid that gives coarse context, dilated convolutions or pooled grids; null has none."""
+    dilations: tuple[PositiveInt, ...] = (1, 12, 24, 36)
+    """Dilation of each branch of an aspp."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the grids of a ppm."""
+    context_attention_channels: PositiveInt = 256
+    """Width of queries, keys and values among the coarse context."""
+    refine_before: bool = False
+    """Let the coarse context attend to itself before coarse logits read it."""
+    refine_after: bool = False
+    """Let it do so after that, unless it has before."""
+    coarse_by_pixels: bool = False
+    """Make the coarse logits without the coarse context."""
+    pyramid_channels: PositiveInt | None = None
+    """Width of the coarse context and of a feature pyramid below it; null has no pyramid."""
+    pyramid_out_channels: PositiveInt = 512
+    """Width of each finer level of the pyramid in the end."""
+    pyramid_first: bool = False
+    """Build the pyramid before the coarse logits."""
+    pyramid_last: bool = True
+    """Build it after them, unless it was before."""
+    relation_momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of an image in the relations of the class that it leaves out."""
+    class_momentum: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of a step in the mean features of the classes that it shows."""
+    stage1_weight: NonNegativeFloat = 0.4
+    """Factor of the losses of the coarse logits, output ``stage1``, in the sum."""
+
+    @property
+    def refine(self) -> Literal["before", "after"] | None:
+        """When the coarse context attends to itself."""
+        if self.refine_before:
+            return "before"
+        return "after" if self.refine_after else None
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "stage1": self.stage1_weight}
+
+
+@component
+class NonLocalConfig(HeadConfig):
+    """Each cell sees all others."""
+
+    channels: PositiveInt = 512
+    """Width of the convolutions."""
+    reduction: PositiveInt = 2
+    """Their width over that in which cells are related."""
+    mode: Literal["embeddedgaussian", "gaussian", "dotproduct", "concatenation"] = "embeddedgaussian"
+    """How: softmax of embedded products, or of plain ones; products; a layer on pairs."""
+    use_scale: bool = True
+    """Divide embedded products by the square root of their width before the softmax."""
+
+
+@component
+class NonLocalNetConfig(NonLocalConfig):
+    """Each cell sees all others, weighted by likeness (Wang et al., 2018, arXiv:1711.07971)."""
+
+    type: Literal["NonLocalNet"] = "NonLocalNet"
+
+
+@component
+class DNLNetConfig(NonLocalConfig):
+    """Relations of cells and salience, disentangled (Yin et al., 2020, arXiv:2006.06668)."""
+
+    type: Literal["DNLNet"] = "DNLNet"
+    temperature: PositiveFloat = 0.05
+    """What embedded products are divided by before the softmax."""
+
+
+@component
+class GCNetConfig(HeadConfig):
+    """One context vector of the image for all cells (Cao et al., 2019, arXiv:1904.11492)."""
+
+    type: Literal["GCNet"] = "GCNet"
+    channels: PositiveInt = 512
+    """Width of the convolutions."""
+    ratio: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Width of the layers that change the vector, over ``channels``."""
+    pooling: Literal["att", "avg"] = "att"
+    """Weigh cells by attention, or all the same."""
+    fusions: tuple[Literal["channel_add", "channel_mul"], ...] = ("channel_add",)
+    """How the vector changes the cells."""
+    block_norm: Literal["LayerNorm", "default"] = "LayerNorm"
+    """Normalise the vector over its channels, or as the other layers."""
+
+
+@component
+class DANetConfig(HeadConfig):
+    """Attention over positions and over channels (Fu et al., 2019, arXiv:1809.02983)."""
+
+    type: Literal["DANet"] = "DANet"
+    channels: PositiveInt = 512
+    """Width of both branches."""
+    attention_channels: PositiveInt = 64
+    """Width of queries and keys of positions."""
+    pam_weight: NonNegativeFloat = 1.0
+    """Factor of the losses of positions alone, output ``pam``, in the sum."""
+    cam_weight: NonNegativeFloat = 1.0
+    """Factor of the losses of channels alone, output ``cam``, in the sum."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {"main": 1.0, "pam": self.pam_weight, "cam": self.cam_weight}
 
 
 Head = Annotated[HeadConfig, Choice("head")]

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from segkit.ops.rows import bilinear_taps
-from segkit.types import IGNORE_INDEX
 
 
 def class_vectors(features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +62,7 @@ def values_at_labels(maps: Tensor, labels: Tensor, at: Corners) -> Tensor:
     flat = maps.flatten(1)
     return sum(
         weights * flat.gather(1, labels * size + cells) for cells, weights in zip(at.cells, at.weights, strict=True)
-    )  # type: ignore[return-value]
+    )
 
 
 def shares_of_cells(values: Tensor, labels: Tensor, num_labels: int, at: Corners, num_cells: int) -> Tensor:
@@ -100,7 +99,7 @@ def squared_norms(features: Tensor, at: Corners) -> Tensor:
     below, beyond = neighbours[..., 1:, :-1], neighbours[..., 1:, 1:]
     own, horizontal, vertical = ((here * x).sum(1).flatten(1) for x in (here, right, below))  # (N, h * w) each
     crosswise = ((here * beyond) + (right * below)).sum(1).flatten(1)
-    (a, b, c, d), (p, q, r, s) = at.cells, at.weights
+    (a, b, c, _), (p, q, r, s) = at.cells, at.weights
     squares = sum(w * w * own[:, i] for i, w in zip(at.cells, at.weights, strict=True))
     sides = p * q * horizontal[:, a] + r * s * horizontal[:, c] + p * r * vertical[:, a] + q * s * vertical[:, b]
     return squares + 2 * (sides + p * s * crosswise[:, a])  # p * s is q * r
@@ -129,15 +128,15 @@ def class_sums(features: Tensor, target: Tensor, num_classes: int, *, align_corn
     """
     size = (features.shape[-2], features.shape[-1])
     at = corners(size, (target.shape[-2], target.shape[-1]), align_corners=align_corners, device=target.device)
-    labels, valid = flat_labels(target)
+    labels, valid = flat_labels(target, num_classes)
     shares = shares_of_cells(valid, labels, num_classes, at, size[0] * size[1])
     return ClassSums(torch.einsum("nkp,ncp->kc", shares, features.flatten(2)), label_sums(valid, labels, num_classes))
 
 
-def flat_labels(target: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, H, W) labels as (N, P), 0 where ignored, and (N, P) float32 that is 0 there and 1 elsewhere."""
+def flat_labels(target: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """(N, H, W) labels as (N, P), 0 where they are no class, and (N, P) float32 that is 0 there and 1 elsewhere."""
     flat = target.flatten(1)
-    valid = flat != IGNORE_INDEX
+    valid = flat < num_classes  # IGNORE_INDEX is above
     return flat.masked_fill(~valid, 0), valid.float()
 
 

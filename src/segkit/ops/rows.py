@@ -39,7 +39,9 @@ def resize_rows(
     return torch.lerp(band.index_select(2, lower), band.index_select(2, upper), weight)
 
 
-def bilinear_taps(start: int, stop: int, in_height: int, out_height: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
+def bilinear_taps(
+    start: int, stop: int, in_height: int, out_height: int, align_corners: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """For each output row the two input rows that it lies between, and the share of the second."""
     rows = torch.arange(start, stop, dtype=torch.float32)  # as F.interpolate counts, so that the two agree
     if align_corners:

@@ -1,5 +1,6 @@
 """Whole models: logits of an image, and losses, all in eval mode."""
 
+import random
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from segkit.build import build_criterion, build_segmentor
 from segkit.config.segmentor import SegmentorConfig
+from segkit.models.heads.base import Head
+from segkit.models.heads.idrnet import IDRNet
 from segkit.models.interop.sssegmentation import config_from_facts, convert_state, output_of
 from segkit.models.segmentor import Segmentor
 from segkit.types import IGNORE_INDEX, StepInfo
@@ -32,6 +35,7 @@ def compare_case(case: Case, arrays: Arrays) -> Iterator[Difference]:
     if any(name.startswith("loss_") for name in case["outputs"]):
         target = target_of(case)
         torch.manual_seed(0)  # as the reference, where it draws points; it draws them in the same order
+        draw_as_python(model.head)
         outputs = model.outputs(image, StepInfo(target, **case["train_kwargs"]))
         ours |= losses_by_name(build_criterion(config)(outputs, target), case)
         ours |= memories(model, case, config)
@@ -46,8 +50,18 @@ def compare_case(case: Case, arrays: Arrays) -> Iterator[Difference]:
 def load(model: Segmentor, case: Case, config: SegmentorConfig, gain: float) -> None:
     """Fills the reference's state, and loads it through interop."""
     filled = fill.fill_state(case["state"], case["constant"], gain)
-    state = {name: torch.from_numpy(value) for name, value in filled.items()}
+    state = {name: torch.as_tensor(value) for name, value in filled.items()}
+    if case["facts"]["segmentor"] == "MCIBIPlusPlus":
+        state["memory_module.memory"][:, 1].abs_()  # standard deviations
     model.load_state_dict(convert_state(state, config, model.state_dict()))
+
+
+def draw_as_python(head: Head) -> None:
+    """Lets IDRNet choose as the reference does with Python's generator seeded with 0, of which it first asks a seed."""
+    if isinstance(head, IDRNet):
+        generator = random.Random(0)
+        generator.randint(1, 10**16)
+        head.draw = lambda count, device: torch.tensor([generator.random() for _ in range(count)], dtype=torch.float64)
 
 
 def memories(model: Segmentor, case: Case, config: SegmentorConfig) -> dict[str, Tensor]:
@@ -67,6 +81,8 @@ def losses_by_name(terms: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]
     for name in case["facts"]["losses"]:
         output = output_of(name, case["facts"]["segmentor"])
         found[name] = torch.stack([x for key, x in terms.items() if key.partition(".")[0] == output]).sum()
+    if "loss_memory" in case["outputs"]:
+        found["loss_memory"] = terms["memory.loss"]
     for name in case["outputs"]:
         if parts := re.fullmatch(r"loss_(ce|mask|dice)(?:_(\d+))?", name):
             loss, layer = parts.groups()

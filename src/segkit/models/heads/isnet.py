@@ -42,7 +42,8 @@ class ISNet(Head):
 
     Shape:
         - Input: one (N, C_i, H_i, W_i) for each of ``features``.
-        - Output: (N, K, H_last, W_last), with the shortcut (N, K, H_0, W_0); ``outputs`` adds coarse logits, ``stage1``.
+        - Output: (N, K, H_last, W_last), with the shortcut (N, K, H_0, W_0); ``outputs`` adds the coarse
+          logits, ``stage1``.
     """
 
     def __init__(self, config: ISNetConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
@@ -51,11 +52,13 @@ class ISNet(Head):
         self.reduce = ConvNormAct(features[-1].channels, width, 3)
         self.coarse = ConvClassifier(width, width, num_classes, config.dropout)
         self.relate_classes = Relation(width, width, config.attention_channels, width)
-        self.image_level, self.fuse_classes = None, None
+        self.image_level: nn.Module | None = None
+        self.fuse_classes: nn.Module = nn.Identity()
         if config.concat_input:
             self.image_level = ImageLevel(width, config.attention_channels)
             self.fuse_classes = ConvNormAct(2 * width, width, 3)
-        self.shortcut, self.classify = None, None
+        self.shortcut: nn.Module | None = None
+        self.classify: nn.Module
         if config.use_shortcut:
             self.shortcut = ConvNormAct(features[0].channels, config.shortcut_channels, 1, bias=True)
             self.classify = ConvClassifier(width + config.shortcut_channels, width, num_classes, config.dropout)

@@ -35,8 +35,8 @@ class MCIBI(Head):
 
     Shape:
         - Input: one (N, C_i, H_i, W_i) for each of ``features``.
-        - Output: (N, K, H_last, W_last); ``outputs`` adds the coarse logits, ``stage1``, and training with a loss of the
-          memory (K * slots, K, 1, 1) logits of its vectors, ``memory``.
+        - Output: (N, K, H_last, W_last); ``outputs`` adds the coarse logits, ``stage1``, and training with a loss of
+          the memory (K * slots, K, 1, 1) logits of its vectors, ``memory``.
     """
 
     memory: Tensor
@@ -45,7 +45,9 @@ class MCIBI(Head):
         super().__init__(config)
         self.config = config
         in_channels, width, attended = features[-1].channels, config.channels, config.attention_channels
-        self.context, self.relate_context, self.fuse_context = None, None, None
+        self.context: nn.Module | None = None
+        self.relate_context: nn.Module = nn.Identity()  # these two exist with a context only
+        self.fuse_context: nn.Module = nn.Identity()
         if config.use_context:
             self.context = FusedPyramid(
                 config.context,
@@ -103,7 +105,7 @@ class MCIBI(Head):
             x = self.fuse_context(torch.cat([around, x], dim=1))
         return self.classify(x)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def remember(self, pixels: Tensor, step: StepInfo) -> None:
         """Moves the memory towards the features of the classes in ``step.target``.
@@ -122,10 +124,8 @@ class MCIBI(Head):
     def _gather(self, pixels: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted sums (K, S, C), their weights (K, S) and pixels (K, S) of each slot, over all processes."""
         (num_classes, slots, _), size = self.memory.shape, (pixels.shape[-2], pixels.shape[-1])
-        at = corners(
-            size, (target.shape[-2], target.shape[-1]), align_corners=self.align_corners, device=target.device
-        )
-        labels, valid = flat_labels(target)  # (N, P)
+        at = corners(size, (target.shape[-2], target.shape[-1]), align_corners=self.align_corners, device=target.device)
+        labels, valid = flat_labels(target, num_classes)  # (N, P)
         likeness = self._likeness(pixels, labels, at)  # (N, S, P)
         slot = likeness.argmax(dim=1)
         weight = valid if self.config.update == "mean" else (1 - likeness.amax(dim=1)) * valid

@@ -69,15 +69,13 @@ class DistributionMemory(nn.Module):
             context = resize_like(context, pixels, align_corners=self.config.align_corners)
         return self.fuse(torch.cat([pixels, context], dim=1))
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def remember(self, pixels: Tensor, step: StepInfo) -> None:
         """Moves each class's moments towards those of the mean feature of its pixels, over all processes."""
         momentum = self.config.momentum_at(step.learning_rate)
         with torch.autocast(pixels.device.type, enabled=False):
-            own = class_sums(
-                pixels.float(), step.target, len(self.moments), align_corners=self.config.align_corners
-            )
+            own = class_sums(pixels.float(), step.target, len(self.moments), align_corners=self.config.align_corners)
             joined = sum_over_ranks(torch.cat([own.sums, own.counts[:, None]], dim=1))
             counts = joined[:, -1:]
             means = joined[:, :-1] / counts.clamp(min=1)  # (K, C)
@@ -102,15 +100,17 @@ class MCIBIPlusPlus(Head):
 
     Shape:
         - Input: one (N, C_i, H_i, W_i) for each of ``features``.
-        - Output: (N, K, H_last, W_last), with a pyramid (N, K, H_0, W_0); ``outputs`` adds the coarse logits, ``pr``, and
-          those of the context, ``cwi``.
+        - Output: (N, K, H_last, W_last), with a pyramid (N, K, H_0, W_0); ``outputs`` adds the coarse logits, ``pr``,
+          and those of the context, ``cwi``.
     """
 
     def __init__(self, config: MCIBIPlusPlusConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__(config)
         self.config = config
         in_channels, width = features[-1].channels, config.channels
-        self.context, self.cwi, self.relate = None, None, None
+        self.context: nn.Module | None = None
+        self.cwi: nn.Module | None = None
+        self.relate: nn.Module | None = None
         final = config.out_channels
         if config.use_context:
             self.context = FusedPyramid(
@@ -129,7 +129,7 @@ class MCIBIPlusPlus(Head):
         self.reduce = ConvNormAct(in_channels, width, 3)
         self.pr = _classifier(width, config.pr, num_classes)
         self.memory = DistributionMemory(config, num_classes)
-        self.pyramid = None
+        self.pyramid: TopDownStack | None = None
         if config.use_context:
             final = self._add_pyramid(final, [spec.channels for spec in features[:-1]])
         self.classify = _classifier(final, config.cls, num_classes)
@@ -189,9 +189,7 @@ class MCIBIPlusPlus(Head):
 
 
 def _classifier(in_channels: int, config: StageClassifierConfig, num_classes: int) -> ConvClassifier:
-    return ConvClassifier(
-        in_channels, config.channels, num_classes, config.dropout, kernel_size=config.kernel_size
-    )
+    return ConvClassifier(in_channels, config.channels, num_classes, config.dropout, kernel_size=config.kernel_size)
 
 
 def _truth(target: Tensor, like: Tensor) -> Tensor:

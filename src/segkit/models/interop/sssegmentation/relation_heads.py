@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-from segkit.config.heads import ISNetConfig, MCIBIConfig, MCIBIPlusPlusConfig, OCRNetConfig
+from segkit.config.heads import (
+    DANetConfig,
+    DNLNetConfig,
+    GCNetConfig,
+    IDRNetConfig,
+    ISNetConfig,
+    MCIBIConfig,
+    MCIBIPlusPlusConfig,
+    NonLocalNetConfig,
+    OCRNetConfig,
+)
 from segkit.models.interop.sssegmentation.head_map import HeadMap
 from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, aspp, conv_norm_act, pyramid_pooling
 
@@ -41,9 +51,7 @@ def _ocrnet(config: OCRNetConfig) -> Rules:
 
 def _context(theirs: str, ours: str) -> Rules:
     """Either of the two pyramids."""
-    return aspp(theirs, f"{ours}.pyramid", f"{ours}.fuse") | pyramid_pooling(
-        theirs, f"{ours}.pyramid", f"{ours}.fuse"
-    )
+    return aspp(theirs, f"{ours}.pyramid", f"{ours}.fuse") | pyramid_pooling(theirs, f"{ours}.pyramid", f"{ours}.fuse")
 
 
 def _isnet(config: ISNetConfig) -> Rules:
@@ -65,7 +73,7 @@ def _isnet(config: ISNetConfig) -> Rules:
 
 def _mcibi(config: MCIBIConfig) -> Rules:
     return (
-        {"memory_module": ""}
+        {"memory_module.memory": "memory"}
         | _context("context_within_image_module", "context")
         | conv_norm_act("bottleneck", "reduce")
         | conv_classifier("decoder_stage1", "coarse")
@@ -80,7 +88,7 @@ def _mcibi(config: MCIBIConfig) -> Rules:
 
 
 def _mcibiplusplus(config: MCIBIPlusPlusConfig) -> Rules:
-    rules: Rules = {"memory_module": "memory"}
+    rules: Rules = {"memory_module.memory": "memory.moments"}
     for theirs, ours in (("pr", "pr"), ("cwi", "cwi"), ("cls", "classify")):
         rules |= {f"decoder_{theirs}.conv1": f"{ours}.conv.conv", f"decoder_{theirs}.bn1": f"{ours}.conv.norm"}
         rules |= {f"decoder_{theirs}.act1": f"{ours}.conv.act", f"decoder_{theirs}.conv2": f"{ours}.classify.1"}
@@ -97,6 +105,68 @@ def _mcibiplusplus(config: MCIBIPlusPlusConfig) -> Rules:
     )
 
 
+def _idrnet(config: IDRNetConfig) -> Rules:
+    refined = "before" if config.refine == "before" else "after"
+    return (
+        {
+            "class_relations_mean": "relation_mean",
+            "class_relations_var": "relation_var",
+            "selected_classes_counter": "times_left_out",
+            "dl_cls_representations": "class_means",
+        }
+        | _context("coarse_context_module", "context")
+        | conv_norm_act("bottleneck", "reduce")
+        | relation(f"coarsecontext_refiner_{refined}", "refine")
+        | conv_norm_act("lateral_convs.#", "pyramid.laterals.#")
+        | conv_norm_act("fpn_convs.#", "pyramid.smooth.#")
+        | conv_classifier("decoder_stage1", "coarse")
+        | relation("idcontext_refiner", "relate")
+        | conv_classifier("decoder_stage2", "classify")
+    )
+
+
+def _around(name: str) -> Rules:
+    """The convolutions around one block, and the classifier that stacks the input."""
+    return (
+        conv_norm_act(f"conv_before_{name}", "before")
+        | conv_norm_act(f"conv_after_{name}", "after")
+        | conv_classifier("decoder", "classify")
+    )
+
+
+def _nonlocal(block: str, name: str) -> Rules:
+    parts = {"g.0": "value", "theta.0": "query", "phi.0": "key", "conv_out.0": "out.conv", "conv_out.1": "out.norm"}
+    parts |= {"concat_project.0": "pair", "concat_project.1": "pair_act", "conv_mask": "mask"}
+    return {f"{block}.{theirs}": f"block.{ours}" for theirs, ours in parts.items()} | _around(name)
+
+
+def _nonlocalnet(config: NonLocalNetConfig) -> Rules:
+    return _nonlocal("nl_block", "nl")
+
+
+def _dnlnet(config: DNLNetConfig) -> Rules:
+    return _nonlocal("dnl_block", "dnl")
+
+
+def _gcnet(config: GCNetConfig) -> Rules:
+    rules: Rules = {"contextblock_net.conv_mask": "block.mask"}
+    rules |= {f"contextblock_net.channel_{kind}_conv.#": f"block.{kind}.#" for kind in ("add", "mul")}
+    return rules | _around("cb")
+
+
+def _danet(config: DANetConfig) -> Rules:
+    rules: Rules = {
+        "pam_net.gamma.scale": "positions.1.gamma",
+        "cam_net.gamma.scale": "channels.1.gamma",
+        "decoder_pam.1": "classify_positions.1",
+        "decoder_cam.1": "classify_channels.1",
+        "decoder_pamcam.1": "classify.1",
+    }
+    for theirs, ours in (("pam", "positions"), ("cam", "channels")):
+        rules |= conv_norm_act(f"{theirs}_in_conv", f"{ours}.0") | conv_norm_act(f"{theirs}_out_conv", f"{ours}.2")
+    return rules | relation("pam_net", "positions.1.relate")
+
+
 _COMMON = {"feats_channels": "channels", "transform_channels": "attention_channels", "dropout": "dropout"}
 _MEMORY = _COMMON | {
     "out_channels": "out_channels",
@@ -108,6 +178,7 @@ _MEMORY = _COMMON | {
     "update_cfg.momentum_cfg.base_lr": "base_lr",
     "update_cfg.momentum_cfg.adjust_by_learning_rate": "momentum_follows_lr",
 }
+_NONLOCAL = _COMMON | {"use_scale": "use_scale", "mode": "mode", "reduction": "reduction"}
 _STAGE = {
     "in_channels": "",
     "out_channels": "channels",
@@ -180,5 +251,40 @@ RELATION_HEADS: Mapping[str, HeadMap] = {
         _mcibiplusplus,
         outputs={"pr": "pr_weight", "cwi": "cwi_weight"},
     ),
+    "IDRNet": HeadMap(
+        IDRNetConfig,
+        {
+            "feats_channels": "channels",
+            "dropout": "dropout",
+            "ignore_index": "",
+            "refine_idcontext_channels": "attention_channels",
+            "refine_coarsecontext_channels": "context_attention_channels",
+            "use_sa_on_coarsecontext_before": "refine_before",
+            "use_sa_on_coarsecontext_after": "refine_after",
+            "use_fpn_before": "pyramid_first",
+            "use_fpn_after": "pyramid_last",
+            "force_stage1_use_oripr": "coarse_by_pixels",
+            "clsrelation_momentum": "relation_momentum",
+            "dlclsreps_momentum": "class_momentum",
+            "coarse_context.type": "context",
+            "coarse_context.dilations": "dilations",
+            "coarse_context.pool_scales": "pool_scales",
+            "fpn.in_channels_list": "",
+            "fpn.feats_channels": "pyramid_channels",
+            "fpn.out_channels": "pyramid_out_channels",
+        },
+        _idrnet,
+        outputs={"stage1": "stage1_weight"},
+    ),
+    "NonLocalNet": HeadMap(NonLocalNetConfig, _NONLOCAL, _nonlocalnet),
+    "DNLNet": HeadMap(DNLNetConfig, _NONLOCAL | {"temperature": "temperature"}, _dnlnet),
+    "GCNet": HeadMap(
+        GCNetConfig,
+        _COMMON
+        | {"ratio": "ratio", "pooling_type": "pooling", "fusion_types": "fusions", "norm_cfg.type": "block_norm"},
+        _gcnet,
+        fixed={"block_norm": "default"},
+    ),
+    "DANet": HeadMap(DANetConfig, _COMMON, _danet, outputs={"pam": "pam_weight", "cam": "cam_weight"}),
 }
 """Their segmentors of this kind, with ours."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 Rules = dict[str, str]
-"""Their module's path -> ours; each ``#`` stands for a number, the same one on both sides."""
+"""Their module's path -> ours; each ``#`` stands for a number, the same one on both sides. Or a tensor's whole name."""
 
 DROPPED = "dropped:"
 """Our side of a rule whose tensors have no counterpart here."""
@@ -50,6 +50,9 @@ def rename(names: Iterable[str], rules: Mapping[str, str]) -> dict[str, str]:
     compiled = [(re.compile(re.escape(a).replace(r"\#", r"(\d+)")), b) for a, b in rules.items()]
     renamed = {}
     for name in names:
+        if name in rules:  # a tensor and not a module
+            renamed[name] = rules[name]
+            continue
         module, _, leaf = name.rpartition(".")
         for pattern, ours in compiled:
             if match := pattern.fullmatch(module):

@@ -1,0 +1,43 @@
+"""DNLNet's head (Yin et al., 2020, arXiv:2006.06668)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from segkit.config.heads import DNLNetConfig
+from segkit.layers.classifier import ConvClassifier
+from segkit.layers.conv import ConvNormAct
+from segkit.layers.nonlocal_block import DisentangledNonLocalBlock
+from segkit.models.heads.base import Head
+from segkit.registry import HEADS
+from segkit.types import FeatureSpec
+
+
+@HEADS.register(DNLNetConfig)
+class DNLNet(Head):
+    """Relates each cell of the deepest feature to the others by what sets them apart from the mean.
+
+    Args:
+        config: the options.
+        features: what the backbone returns, finest first; only the last is read.
+        num_classes: K, the number of logits.
+
+    Shape:
+        - Input: one (N, C_i, H_i, W_i) for each of ``features``.
+        - Output: (N, K, H_last, W_last).
+    """
+
+    def __init__(self, config: DNLNetConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
+        super().__init__(config)
+        in_channels, width = features[-1].channels, config.channels
+        self.before = ConvNormAct(in_channels, width, 3)
+        self.block = DisentangledNonLocalBlock(
+            width, config.reduction, config.mode, scaled=config.use_scale, temperature=config.temperature
+        )
+        self.after = ConvNormAct(width, width, 3)
+        self.classify = ConvClassifier(in_channels + width, width, num_classes, config.dropout, kernel_size=3)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        x = features[-1]
+        return self.classify(torch.cat([x, self.after(self.block(self.before(x)))], dim=1))
