@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         require_checkpoint(args.checkpoint)
         jobs, problems = find_jobs(inputs, Path(args.output))
         if not jobs:
-            raise SegkitError("\n".join([*problems, "no image to segment"]))
+            raise SegkitError("\n".join(problems) or "no image to segment")
         from segkit.inference.predictor import Predictor
         from segkit.inference.saved import SavedModel
 

@@ -238,3 +238,6 @@ def _files(config: SegmentorConfig) -> Iterator[Problem]:
         if path is not None and not path.is_file():
             extra = "; must be auto, never or a checkpoint" if key == "trainer.resume" else ""
             yield Problem(key, f"no file {path}{extra}")
+    run_dir = config.trainer.run_dir
+    if run_dir is not None and run_dir.exists() and not run_dir.is_dir():
+        yield Problem("trainer.run_dir", f"{run_dir} is a file; name a folder")
