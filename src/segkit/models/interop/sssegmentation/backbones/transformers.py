@@ -13,10 +13,10 @@ _TOKENLESS = "model.of_patches"
 """Where their positions wait for the loss of the class token's, which the network does without."""
 
 
-def _read(given: Arguments) -> dict[str, Any]:
-    """What the three have in common."""
+def _read(given: Arguments, side: int) -> dict[str, Any]:
+    """What the three have in common; ``side`` is of their images by default."""
     given.fixed_act("GELU")
-    size = given.take("img_size", 224)
+    size = given.take("img_size", side)
     depth = given.take("num_layers", 12)
     return given.common() | {
         "image_size": (size, size) if isinstance(size, int) else tuple(size),
@@ -32,7 +32,7 @@ def _read(given: Arguments) -> dict[str, Any]:
 
 def _read_vit(given: Arguments) -> dict[str, Any]:
     given.fixed(patch_pad="corner", out_origin=False, output_cls_token=False, interpolate_mode="bilinear")
-    common = _read(given)
+    common = _read(given, 224)
     return common | {
         "qkv_bias": given.take("qkv_bias", True),
         "dropout": given.take("drop_rate", 0.0),
@@ -48,7 +48,7 @@ def _read_vit(given: Arguments) -> dict[str, Any]:
 
 def _read_biased(given: Arguments, init: float) -> dict[str, Any]:
     given.fixed(patch_norm=False)
-    common = _read(given)
+    common = _read(given, 640)
     return common | {
         "drop_path": given.take("drop_path_rate", 0.1),
         "layer_scale_init": given.take("init_values", init),
