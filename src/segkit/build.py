@@ -1,7 +1,7 @@
 """Configs to objects: the one place where the two meet."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 from torch import nn
 from torch.optim import Optimizer
@@ -21,6 +21,7 @@ from segkit.errors import ConfigError, Problem
 from segkit.layers.defaults import layer_defaults
 from segkit.losses.criterion import Criterion
 from segkit.models.heads.base import Head
+from segkit.models.necks.base import Neck
 from segkit.models.segmentor import Segmentor
 from segkit.optim.optimizers import make_optimizer
 from segkit.optim.schedulers import Scheduler
@@ -39,7 +40,7 @@ def build_segmentor(config: SegmentorConfig) -> Segmentor:
         raise ConfigError([Problem("dataset", "names no classes; a head needs one output for each")])
     with layer_defaults(config.norm, config.act):
         backbone = BACKBONES.build(config.backbone)
-        neck = None if config.head.neck is None else NECKS.build(config.head.neck, backbone.features)
+        neck = _build_neck(config.head, backbone)
         features = backbone.features if neck is None else neck.features
         head = HEADS.build(config.head, features, num_classes)
         auxiliary = {name: _build_auxiliary(name, aux, features, num_classes) for name, aux in config.auxiliary.items()}
@@ -62,6 +63,14 @@ def build_criterion(config: SegmentorConfig) -> Criterion:
         losses[name] = _build_losses(config.loss if aux.loss is None else aux.loss, num_classes)
     own = _head_class(config.head).own_criterion(config.head, num_classes)
     return Criterion(losses, weights, config.head.align_corners, own)
+
+
+def _build_neck(config: HeadConfig, backbone: Any) -> Neck | None:
+    if config.neck is None:
+        return None
+    neck: Neck = NECKS.build(config.neck, backbone.features, config.align_corners)
+    neck.prepare(backbone)
+    return neck
 
 
 def _build_auxiliary(

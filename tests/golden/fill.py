@@ -46,3 +46,8 @@ def target(n: int, h: int, w: int, num_classes: int, ignore_index: int = 255, se
     labels = np.random.RandomState(seed).randint(0, num_classes, (n, h, w)).astype(np.int64)
     labels.reshape(-1)[::7] = ignore_index
     return labels
+
+
+def edge_target(n: int, h: int, w: int, ignore_index: int = 255) -> Array:
+    """Uniform edges, 0 or 1, every seventh pixel ignored."""
+    return target(n, h, w, 2, ignore_index, seed=2)

@@ -14,6 +14,7 @@ from segkit.config.layers import BatchNorm2dConfig, GELUConfig, GroupNormConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.errors import ConfigError
 from segkit.models.heads.base import Head
+from segkit.models.necks.base import Neck
 from segkit.models.segmentor import Segmentor
 
 THIN = FCNConfig(channels=8, num_convs=1)
@@ -66,7 +67,7 @@ def test_a_neck_serves_all_heads() -> None:
         def forward(self, images: Tensor) -> list[Tensor]:
             return [nn.functional.avg_pool2d(images, 16)] * 2
 
-    class Double(nn.Module):
+    class Double(Neck):
         def forward(self, features: list[Tensor]) -> list[Tensor]:
             return [2 * x for x in features]
 

@@ -14,9 +14,18 @@ from pydantic import (
 )
 
 from segkit.config.component import Choice, component
+from segkit.config.layers import Act, GroupNormConfig, Norm, ReLUConfig
 from segkit.config.losses import Losses
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+MultipleOfFour = Annotated[int, Field(gt=0, multiple_of=4)]
+"""A width whose position encoding has sines and cosines of rows and of columns."""
+
+
+def check_heads(channels: int, num_heads: int, name: str) -> None:
+    """Refuses a width that the heads of an attention do not divide."""
+    if channels % num_heads:
+        raise ValueError(f"the {num_heads} heads of an attention must divide {name} (got {channels})")
 
 
 def _power_of_two(factor: float) -> float:
@@ -302,13 +311,14 @@ class CE2PConfig(HeadConfig):
 
 @component
 class ICNeckConfig(NeckConfig):
-    """The image cascade: the backbone sees half of the resolution, a few convolutions all of it (arXiv:1704.08545).
+    """The image cascade: a few convolutions see all of the image, the backbone half, its last stages a quarter.
 
-    With ``backbone.halve_before`` the backbone's last stages see half of that again, as in the paper. Three features
-    come out, for two auxiliary heads and the main one.
+    Three features come out, for two auxiliary heads and the main one (Zhao et al., 2018, arXiv:1704.08545).
     """
 
     type: Literal["ICNeck"] = "ICNeck"
+    in_channels: PositiveInt = 3
+    """Channels of the images."""
     channels: PositiveInt = 128
     """Width of what comes out."""
     light_channels: PositiveInt = 32
@@ -329,8 +339,6 @@ class ICNetConfig(HeadConfig):
     """A convolution and a classifier on top of the image cascade (Zhao et al., 2018, arXiv:1704.08545)."""
 
     type: Literal["ICNet"] = "ICNet"
-    channels: PositiveInt = 128
-    """Width of the convolution."""
     neck: Neck | None = ICNeckConfig()
     """The cascade; auxiliary heads see its coarse and its middle feature (levels -3 and -2)."""
 
@@ -431,6 +439,121 @@ class ANNNetConfig(HeadConfig):
     """Side lengths of the grids that keys and values are pooled to."""
     stages: PositiveInt = 1
     """Attentions side by side, which are summed."""
+
+
+@component
+class MaskHeadConfig(HeadConfig):
+    """A set of masks, each with a class. Such heads bring their losses along; ``loss`` is of auxiliary heads alone."""
+
+    num_queries: PositiveInt = 100
+    """Masks that are predicted; more than the classes that an image shows."""
+    deep_supervision: bool = True
+    """Judge the masks of every decoder layer, not of the last alone."""
+    class_weight: NonNegativeFloat = 1.0
+    """Factor of the classes' cross entropy, and of their probability in matching."""
+    mask_weight: NonNegativeFloat = 20.0
+    """Factor of the masks' loss at each place, likewise."""
+    dice_weight: NonNegativeFloat = 1.0
+    """Factor of the masks' Dice loss, likewise."""
+    no_object_weight: NonNegativeFloat = 0.1
+    """Weight, in the cross entropy, of queries that should say that there is no object."""
+    count_ignored: bool = False
+    """Count ignored pixels, as outside of every mask, as the papers' code does; false leaves them out."""
+
+    @property
+    def output_weights(self) -> Mapping[str, float]:
+        return {}
+
+
+@component
+class MaskFormerConfig(MaskHeadConfig):
+    """A set of masks, each with a class (Cheng et al., 2021, arXiv:2107.06278). It brings its own losses."""
+
+    type: Literal["MaskFormer"] = "MaskFormer"
+    dropout: Share = 0.1
+    """Share of values dropped in the transformer in training."""
+    channels: PositiveInt = 512
+    """Width of the feature pyramid."""
+    pool_scales: tuple[PositiveInt, ...] = (1, 2, 3, 6)
+    """Side lengths of the pooling grids on the deepest feature."""
+    mask_channels: PositiveInt = 256
+    """Width of the cells that masks are made of."""
+    query_channels: MultipleOfFour = 256
+    """Width of the transformer; ``num_heads`` must divide it."""
+    num_heads: PositiveInt = 8
+    """Heads of each attention."""
+    feedforward_channels: PositiveInt = 2048
+    """Width inside the transformer's feed forward networks."""
+    encoder_layers: NonNegativeInt = 0
+    """Layers in which the deepest feature's cells look at each other."""
+    decoder_layers: PositiveInt = 6
+    """Layers in which the queries look at them."""
+    pre_norm: bool = False
+    """Normalise before attention and feed forward networks, not after."""
+    project_always: bool = False
+    """Project the deepest feature even where it has the transformer's width."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        check_heads(self.query_channels, self.num_heads, "query_channels")
+        return self
+
+
+@component
+class Mask2FormerConfig(MaskHeadConfig):
+    """Queries that look only inside of their masks (Cheng et al., 2022, arXiv:2112.01527). It brings its own losses."""
+
+    type: Literal["Mask2Former"] = "Mask2Former"
+    dropout: Share = 0.0
+    """Share of values dropped in the pixel decoder's transformer in training."""
+    norm: Norm = GroupNormConfig(num_groups=32)
+    """Normalisation in the pixel decoder, whatever the other layers have."""
+    act: Act = ReLUConfig()
+    """Activation in the pixel decoder."""
+    channels: MultipleOfFour = 256
+    """Width of the pixel decoder; ``encoder_heads`` must divide it."""
+    encoder_levels: PositiveInt = 3
+    """How many features, the coarsest, look at each other; the finer ones join in a pyramid."""
+    encoder_layers: NonNegativeInt = 6
+    """Layers in which they do."""
+    encoder_heads: PositiveInt = 8
+    """Heads of their deformable attention."""
+    encoder_feedforward_channels: PositiveInt = 1024
+    """Width inside their feed forward networks."""
+    mask_channels: PositiveInt = 256
+    """Width of the cells that masks are made of."""
+    query_channels: MultipleOfFour = 256
+    """Width of the queries; ``num_heads`` must divide it."""
+    num_heads: PositiveInt = 8
+    """Heads of the queries' attention."""
+    feedforward_channels: PositiveInt = 2048
+    """Width inside the queries' feed forward networks."""
+    decoder_layers: PositiveInt = 9
+    """Layers in which the queries look at the maps, one map after the other."""
+    pre_norm: bool = False
+    """Normalise before attention and feed forward networks, not after."""
+    project_always: bool = False
+    """Project the maps even where they have the queries' width."""
+    match_points: PositiveInt = 12544
+    """Random points that masks are compared at in matching."""
+    num_points: PositiveInt = 12544
+    """Points of each mask that the loss counts."""
+    oversample_ratio: Annotated[float, Field(ge=1)] = 3.0
+    """Random candidates for each of those, of which the most doubtful are taken."""
+    importance_ratio: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """Share of the points taken by doubt; the others lie anywhere."""
+    class_weight: NonNegativeFloat = 2.0
+    """Factor of the classes' cross entropy, and of their probability in matching."""
+    mask_weight: NonNegativeFloat = 5.0
+    """Factor of the masks' cross entropy, likewise."""
+    dice_weight: NonNegativeFloat = 5.0
+    """Factor of the masks' Dice loss, likewise."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        check_heads(self.query_channels, self.num_heads, "query_channels")
+        check_heads(self.channels, self.encoder_heads, "channels")
+        return self
 
 
 @component

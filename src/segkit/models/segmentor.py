@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from segkit.models.heads.base import Head
+from segkit.models.necks.base import Neck
 from segkit.types import StepInfo
 
 
@@ -30,7 +31,7 @@ class Segmentor(nn.Module):
         backbone: nn.Module,
         head: Head,
         auxiliary: Mapping[str, tuple[Head, int]] | None = None,
-        neck: nn.Module | None = None,
+        neck: Neck | None = None,
     ) -> None:
         super().__init__()
         auxiliary = auxiliary or {}
@@ -60,5 +61,5 @@ class Segmentor(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """What the heads see, finest first."""
-        features = self.backbone(images)
-        return features if self.neck is None else self.neck(features)
+        features: list[Tensor] = self.backbone(images) if self.neck is None else self.neck.run(self.backbone, images)
+        return features

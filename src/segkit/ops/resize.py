@@ -20,3 +20,13 @@ def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) ->
     """Resizes (N, C, H, W) bilinearly to the height and width of ``reference``."""
     height, width = reference.shape[-2:]
     return resize(x, (height, width), align_corners=align_corners)
+
+
+def halve(x: Tensor, *, align_corners: bool) -> Tensor:
+    """Half of (N, C, H, W) in each direction, rounded down but at least 1, bilinearly.
+
+    Cells are taken two input cells apart whatever the rounding, other than a resize to the same size would.
+    """
+    if min(x.shape[-2:]) < 2:
+        return resize(x, (max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)), align_corners=align_corners)
+    return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=align_corners)

@@ -1,15 +1,17 @@
 """ResNet (He et al., 2016, arXiv:1512.03385) and ResNeSt (Zhang et al., 2020, arXiv:2004.08955), with dilation."""
 
+from functools import partial
 from typing import Any
 
 from timm.layers.pool2d_same import AvgPool2dSame
 from timm.models.resnet import BasicBlock, Bottleneck
-from torch import nn
+from torch import Tensor, nn
 
 from segkit.config.backbones import ResNeStConfig, ResNetConfig
 from segkit.layers.act import build_act
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
+from segkit.ops.resize import halve
 from segkit.registry import BACKBONES
 
 _TIMM_WEIGHTS = {  # (letter, depth) -> tag
@@ -46,6 +48,20 @@ class ResNet(TimmBackbone):
         if config.style == "caffe":
             _shrink_first(model)
         super().__init__(config, model, [stage + 1 for stage in config.out_indices])  # timm's map 0 is the stem's
+
+    def halve_deep_stages(self, align_corners: bool) -> None:
+        """Makes the last two stages see their input at half its size, as ICNet's cascade has it.
+
+        The stem's pooling then keeps the last, incomplete window. Names of parameters do not change.
+        """
+        self.model.maxpool.ceil_mode = True
+        if hasattr(self.model, "layer3"):  # else no feature is that deep
+            # A hook of the block, not of the stage, whose blocks are called one by one when they are checkpointed.
+            self.model.layer3[0].register_forward_pre_hook(partial(_halve_input, align_corners=align_corners))
+
+
+def _halve_input(block: nn.Module, inputs: tuple[Tensor], *, align_corners: bool) -> Tensor:
+    return halve(inputs[0], align_corners=align_corners)
 
 
 @BACKBONES.register(ResNeStConfig)

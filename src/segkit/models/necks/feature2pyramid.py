@@ -7,17 +7,19 @@ from torch import Tensor, nn
 from segkit.config.heads import Feature2PyramidConfig
 from segkit.errors import ConfigError, Problem
 from segkit.layers.norm import build_norm
+from segkit.models.necks.base import Neck
 from segkit.registry import NECKS
 from segkit.types import FeatureSpec
 
 
 @NECKS.register(Feature2PyramidConfig)
-class Feature2Pyramid(nn.Module):
+class Feature2Pyramid(Neck):
     """Enlarges each feature by transposed convolutions, or shrinks it by maxima.
 
     Args:
         config: the options.
         features: what the backbone returns; as many as ``config.rescales``.
+        align_corners: of no effect, as nothing is resized.
 
     Attributes:
         features: what comes out, finest first.
@@ -30,7 +32,9 @@ class Feature2Pyramid(nn.Module):
         - Output: one (N, C, factor * H, factor * W) for each.
     """
 
-    def __init__(self, config: Feature2PyramidConfig, features: Sequence[FeatureSpec]) -> None:
+    def __init__(
+        self, config: Feature2PyramidConfig, features: Sequence[FeatureSpec], align_corners: bool = False
+    ) -> None:
         super().__init__()
         if len(config.rescales) != len(features):
             text = f"needs a factor for each of the backbone's {len(features)} features (got {len(config.rescales)})"

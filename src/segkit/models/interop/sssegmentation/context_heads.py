@@ -2,9 +2,19 @@
 
 from collections.abc import Mapping
 
-from segkit.config.heads import CCNetConfig, EMANetConfig, ENCNetConfig, PSANetConfig
-from segkit.models.interop.sssegmentation.head_map import HeadMap
-from segkit.models.interop.sssegmentation.rules import Rules, conv_norm_act
+from segkit.config.heads import (
+    CCNetConfig,
+    CE2PConfig,
+    EMANetConfig,
+    ENCNetConfig,
+    HeadConfig,
+    ICNetConfig,
+    PSANetConfig,
+    SETRMLAConfig,
+    SETRUPConfig,
+)
+from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
+from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, conv_norm_act, pyramid_pooling
 
 
 def _fused(classify: str = "decoder") -> Rules:
@@ -50,6 +60,70 @@ def _encnet(config: ENCNetConfig) -> Rules:
     )
 
 
+def _ce2p(config: CE2PConfig) -> Rules:
+    rules = pyramid_pooling("ppm_net", "pool", "fuse_pooled") | conv_norm_act("shortcut", "shortcut")
+    rules |= conv_norm_act("edge_net.branches.#", "edges.branches.#")
+    rules |= {"edge_net.edge_conv": "edges.classify", "edge_net.fuse_conv": "edges.fuse"}
+    for stage in (1, 2):
+        for i in range(2):
+            rules |= conv_norm_act(f"decoder_stage{stage}", f"stage{stage}.{i}", 3 * i)
+    return rules | {"decoder_stage1.7": "classify_stage1", "decoder_stage2.7": "classify.1"}
+
+
+def _icnet(config: ICNetConfig) -> Rules:
+    return _fused()
+
+
+def _image_cascade(config: HeadConfig) -> Rules:
+    rules = pyramid_pooling("backbone_net.ppm_net", "pool", "fuse_pooled")
+    for i in range(3):
+        rules |= conv_norm_act("backbone_net.conv_sub1", f"light.{i}", 3 * i)
+    for theirs, ours in (("conv_sub2", "middle"), ("conv_sub4", "deep")):
+        rules |= conv_norm_act(f"backbone_net.{theirs}", ours)
+    for theirs, ours in (("cff_24", "join_deep"), ("cff_12", "join_middle")):
+        rules |= conv_norm_act(f"neck.{theirs}.conv_low", f"{ours}.low")
+        rules |= conv_norm_act(f"neck.{theirs}.conv_high", f"{ours}.high")
+    return rules
+
+
+def _upsampling(config: SETRUPConfig, sequential: str) -> Rules:
+    """Convolutions, each followed by an upsampling, and a classifier in one Sequential."""
+    rules: Rules = {f"{sequential}.{4 * config.num_convs + 1}": "classify.1"}
+    for i in range(config.num_convs):
+        rules |= conv_norm_act(sequential, f"convs.{i}", 4 * i)
+    return rules
+
+
+def _setrup(config: SETRUPConfig) -> Rules:
+    """Their norms belong to levels; those that neither this head nor an auxiliary one reads are left out."""
+    return _upsampling(config, "decoder") | {"norm_layers.3": "norm", "norm_layers.#": DROPPED}
+
+
+def _auxiliary_setrup(config: SETRUPConfig, index: int, count: int) -> Rules:
+    return {f"norm_layers.{index}": "norm"} | _upsampling(config, f"auxiliary_decoders.{index}")
+
+
+def _setrmla(config: SETRMLAConfig) -> Rules:
+    rules = conv_norm_act("up_convs.#", "convs.#.0") | conv_norm_act("up_convs.#", "convs.#.1", 3)
+    return rules | {"decoder.1": "classify.1"}
+
+
+def _aggregation(config: HeadConfig) -> Rules:
+    return (
+        {"mla_neck.norm_layers.#": "norms.#"}
+        | conv_norm_act("mla_neck.mla.channel_proj.#", "project.#")
+        | conv_norm_act("mla_neck.mla.feat_extract.#", "smooth.#")
+    )
+
+
+_UPSAMPLED = {
+    "out_channels": "channels",
+    "num_convs": "num_convs",
+    "dropout": "dropout",
+    "scale_factor": "scale_factor",
+    "kernel_size": "kernel_size",
+}
+_LAYER_NORM = {"norm_cfg.type": "", "norm_cfg.eps": "norm_eps"}
 _COMMON = {"feats_channels": "channels", "dropout": "dropout"}
 
 CONTEXT_HEADS: Mapping[str, HeadMap] = {
@@ -73,6 +147,66 @@ CONTEXT_HEADS: Mapping[str, HeadMap] = {
         _encnet,
         outputs={"se": "se_weight"},
         own_losses={"se": {"type": "CrossEntropyLoss", "use_sigmoid": True}},
+    ),
+    "CE2P": HeadMap(
+        CE2PConfig,
+        {
+            "feats_channels": "channels",
+            "pool_scales": "pool_scales",
+            "epm_hidden_channels": "edge_channels",
+            "epm_out_channels": "",
+            "shortcut_feats_channels": "shortcut_channels",
+            "dropout_stage1": "stage1_dropout",
+            "dropout_stage2": "dropout",
+        },
+        _ce2p,
+        outputs={"stage1": "stage1_weight", "edge": "edge_weight"},
+        own_losses={"edge": {"type": "CrossEntropyLoss"}},
+    ),
+    "ICNet": HeadMap(
+        ICNetConfig,
+        {
+            "feats_channels": "neck.channels",
+            "dropout": "dropout",
+            "encoder.in_channels": "neck.in_channels",
+            "encoder.layer_channels_list": "",
+            "encoder.light_branch_middle_channels": "neck.light_channels",
+            "encoder.psp_out_channels": "neck.pool_channels",
+            "encoder.out_channels_list": "neck.branch_channels",
+            "encoder.pool_scales": "neck.pool_scales",
+        },
+        _icnet,
+        fixed={"neck.type": "ICNeck"},
+        neck_rules=_image_cascade,
+        backbone={"out_indices": [1, 3]},
+        backbone_prefix="backbone_net.backbone_net.",
+    ),
+    "SETRUP": HeadMap(
+        SETRUPConfig,
+        _UPSAMPLED | {"feats_channels": "channels"} | _LAYER_NORM,
+        _setrup,
+        auxiliary=AuxiliaryMap({"type": "SETRUP"}, _UPSAMPLED, lambda index, count: index, _auxiliary_setrup),
+    ),
+    "SETRMLA": HeadMap(
+        SETRMLAConfig,
+        {
+            "feats_channels": "",
+            "mla_feats_channels": "neck.channels",
+            "mla_up_channels": "channels",
+            "scale_factor": "scale_factor",
+            "dropout": "dropout",
+            "norm_cfg.type": "",
+            "norm_cfg.eps": "neck.norm_eps",
+        },
+        _setrmla,
+        fixed={"neck.type": "MLANeck"},
+        auxiliary=AuxiliaryMap(
+            {"type": "SETRUP", "input_norm": False},
+            _UPSAMPLED,
+            lambda index, count: index - count,
+            lambda config, index, count: _upsampling(config, f"auxiliary_decoders.{index}"),
+        ),
+        neck_rules=_aggregation,
     ),
 }
 """Their segmentors of this kind, with ours."""

@@ -12,6 +12,7 @@ from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
 from segkit.errors import ConfigError, Problem
 from segkit.models.interop.sssegmentation.backbones import backbone_config
+from segkit.models.interop.sssegmentation.backbones.reading import SHARED_SLOPE
 from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
 from segkit.models.interop.sssegmentation.heads import SEGMENTORS
 from segkit.models.interop.sssegmentation.losses import losses_tree
@@ -104,7 +105,8 @@ def _head(facts: Mapping[str, Any], known: HeadMap) -> Tree:
     if known.decoder:
         renamed |= _renamed("auxiliary", facts["auxiliary"], known.decoder)
     for field, value in renamed.items():
-        _place(tree, field, value)
+        convert = _layer if field in ("norm", "act") else known.convert.get(field)
+        _place(tree, field, value if convert is None else convert(value))
     return tree
 
 
@@ -151,7 +153,9 @@ def _flat(arguments: Mapping[str, Any], names: Mapping[str, str], prefix: str = 
     flat: Tree = {}
     for name, value in arguments.items():
         path = prefix + name
-        if isinstance(value, Mapping) and value and path not in names and path not in _DERIVED:
+        known = path in names or path in _DERIVED
+        nested = bool(value) or any(other.startswith(f"{path}.") for other in names)
+        if isinstance(value, Mapping) and nested and not known:
             flat |= _flat(value, names, f"{path}.")
         else:
             flat[path] = value
@@ -181,4 +185,5 @@ def _upsample(arguments: Mapping[str, Any], align_corners: bool) -> str:
 def _layer(arguments: Mapping[str, Any]) -> Tree:
     """A normalisation or an activation; the names are ours, but for Swish."""
     tree = {name: value for name, value in arguments.items() if name != "inplace"}
-    return tree | {"type": {"Swish": "SiLU"}.get(tree["type"], tree["type"])}
+    name = {"Swish": "SiLU"}.get(tree["type"], tree["type"])
+    return {**SHARED_SLOPE.get(name, {}), **tree, "type": name}

@@ -63,6 +63,7 @@ class HeadMap(NamedTuple):
         neck_rules: our config -> renaming of the neck's parameters.
         losses: their loss -> our output, where the names differ (see ``output_of``); None where the head brings all
             of its losses along, and theirs are none.
+        convert: field -> function of their argument, where the values differ.
         decoder: argument of their auxiliary decoder -> our field, where that decoder is a part of our head.
         backbone: fields of the backbone's config that belong to this segmentor.
         backbone_prefix: what the names of the backbone's parameters begin with.
@@ -77,6 +78,7 @@ class HeadMap(NamedTuple):
     auxiliary: AuxiliaryMap = AuxiliaryMap()
     neck_rules: Callable[[Any], Rules] = lambda config: {}
     losses: Mapping[str, str] | None = _NOTHING
+    convert: Mapping[str, Callable[[Any], Any]] = _NOTHING
     decoder: Mapping[str, str] = _NOTHING
     backbone: Tree = _NOTHING
     backbone_prefix: str = "backbone_net."

@@ -61,13 +61,14 @@ def _unlike(converted: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 def _rules(config: SegmentorConfig) -> Rules:
     known = map_of(config.head)
-    rules = prefixed(known.rules(config.head), "", "head.") | prefixed(known.neck_rules(config.head), "", "neck.")
-    if isinstance(config.head.neck, Feature2PyramidConfig):
-        rules |= prefixed(feature2pyramid_rules(config.head.neck.rescales), "", "neck.")
+    rules: Rules = {}
     for i, (name, aux) in enumerate(config.auxiliary.items()):
         if type_name(type(aux.head)) == known.auxiliary.fixed["type"]:
             theirs = known.auxiliary.rules(aux.head, i, len(config.auxiliary))
             rules |= prefixed(theirs, "", f"auxiliary.{name}.")
+    rules |= prefixed(known.rules(config.head), "", "head.") | prefixed(known.neck_rules(config.head), "", "neck.")
+    if isinstance(config.head.neck, Feature2PyramidConfig):
+        rules |= prefixed(feature2pyramid_rules(config.head.neck.rescales), "", "neck.")
     return rules
 
 
