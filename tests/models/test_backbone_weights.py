@@ -268,6 +268,31 @@ NAMED = [
         | {"depths": [2, 2, deep, 2], "window_size": window}
         for width, deep, window in ((96, 6, 7), (96, 18, 7), (128, 18, 7), (128, 18, 12), (192, 18, 7), (192, 18, 12))
     ),
+    *({"type": "HRNet", "width": width} for width in (18, 30, 32, 40, 44, 48, 64)),
+    {"type": "HRNet", "width": 18, "small": True},
+    *(
+        {"type": "VisionTransformer", "embed_dim": width, "depth": depth, "num_heads": width // 64}
+        for width, depth in ((192, 12), (384, 12), (768, 12), (1024, 24))
+    ),
+    *(
+        {"type": name, "embed_dim": width, "depth": depth, "num_heads": width // 64}
+        for name in ("BEiT", "MAE")
+        for width, depth in ((768, 12), (1024, 24))
+    ),
+    {"type": "MAE", "embed_dim": 1280, "depth": 32, "num_heads": 16, "patch_size": 14},
+    *({"type": "PCPVT", "depths": depths} for depths in ([3, 4, 6, 3], [3, 4, 18, 3], [3, 8, 27, 3])),
+    *(
+        {
+            "type": "SVT",
+            "embed_dims": [width * 2**i for i in range(4)],
+            "num_heads": [width // 32 * 2**i for i in range(4)],
+        }
+        | {"depths": depths}
+        for width, depths in ((64, [2, 2, 10, 4]), (96, [2, 2, 18, 2]), (128, [2, 2, 18, 2]))
+    ),
+    *({"type": "MobileViT", "arch": arch} for arch in ("xx_small", "x_small", "small")),
+    *({"type": "MobileViTV2", "width": width} for width in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)),
+    {"type": "ConvNeXtV2"},
 ]
 
 

@@ -88,6 +88,11 @@ def images(height: int = 65, width: int = 97, channels: int = 3, batch: int = 2)
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(1))
 
 
+def rounding(x: Tensor) -> float:
+    """What float32 may differ by; before training, HRNet's numbers go into the thousands."""
+    return 1e-4 * max(1.0, float(x.detach().abs().max()) / 100)
+
+
 def norms(model: nn.Module) -> Iterator[nn.Module]:
     """But for those that belong to an attention."""
     kinds = (nn.BatchNorm2d, nn.GroupNorm, LayerNorm2d)
@@ -143,7 +148,7 @@ def test_features_come_in_the_order_asked_for(name: str) -> None:
 def test_images_do_not_mix_in_eval(name: str) -> None:
     model = build(name).eval()
     for both, first in zip(model(images()), model(images()[:1]), strict=True):
-        torch.testing.assert_close(both[:1], first, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(both[:1], first, rtol=1e-4, atol=rounding(first))
 
 
 @every_backbone
@@ -163,7 +168,7 @@ def test_channels_last_gives_the_same(name: str) -> None:
     expected = model(images())
     found = model.to(memory_format=torch.channels_last)(images().to(memory_format=torch.channels_last))
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=rounding(other))
 
 
 @every_backbone

@@ -621,8 +621,9 @@ class HRNetConfig(ConvolutionalConfig):
     """Half of the blocks (HRNet-W18-Small-v2)."""
     stem_act: bool = True
     """Activation between the two convolutions of the stem; MCIBI's published weights go without."""
-    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0,)
-    """What to return: 0 all branches stacked at stride 4, 1 to 4 the branches of stride 4, 8, 16 and 32."""
+    out_indices: Annotated[tuple[Annotated[int, Field(ge=0, le=4)], ...], Field(min_length=1)] = (0, 0, 0, 0)
+    """What to return: 0 all branches stacked at stride 4, 1 to 4 the branches of stride 4, 8, 16 and 32. The stack four
+    times, as it is set, costs nothing and suits heads that read several maps."""
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ class HRNet(TimmBackbone):
 
     def __init__(self, config: HRNetConfig) -> None:
         name, tag = _TIMM_WEIGHTS.get((config.width, config.small), ("hrnet_w18", None))
-        model = create_model(config, name, tag, **_stages(config))
+        model = create_model(config, name, tag, head="", **_stages(config))
         model.grad_checkpointing = False
         if not config.stem_act:
             model.act1 = nn.Identity()
@@ -66,13 +66,12 @@ class HRNet(TimmBackbone):
         return checkpoint(module, x) if self.model.grad_checkpointing else module(x)
 
     def _describe(self, config: BackboneConfig) -> tuple[FeatureSpec, ...]:
-        widths = [branch[-1].bn2.num_features for branch in self.model.stage4[-1].branches]
+        widths = [branch[-1].conv2.out_channels for branch in self.model.stage4[-1].branches]
         widths = [sum(widths), *widths]
         return tuple(FeatureSpec(widths[tap], stride) for tap, stride in zip(self.taps, config.strides, strict=True))
 
     def _cut(self) -> None:
-        for name in ("incre_modules", "downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier"):
-            setattr(self.model, name, None)
+        # There is nothing to cut but what the last exchange tells branches that nobody listens to.
         if _STACK not in self.taps:
             last = self.model.stage4[-1]
             last.fuse_layers = last.fuse_layers[: max(self.taps)]

@@ -16,7 +16,7 @@ def _read_hrnet(given: Arguments) -> dict[str, Any]:
     arch = given.take("arch", "hrnetv2_w18_small")
     width, _, small = arch.removeprefix("hrnetv2_w").partition("_")
     returned = 0 if given.take("multiscale_output", True) else 1
-    selected = given.take("selected_indices", (0,))
+    selected = given.take("selected_indices", (0, 0, 0, 0))
     return given.common() | {
         "width": int(width),
         "small": small == "small",
