@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 
 from segkit.config.heads import (
+    ANNNetConfig,
+    APCNetConfig,
     CCNetConfig,
     CE2PConfig,
+    DMNetConfig,
     EMANetConfig,
     ENCNetConfig,
     HeadConfig,
     ICNetConfig,
+    ISANetConfig,
     PSANetConfig,
     SETRMLAConfig,
     SETRUPConfig,
 )
 from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
+from segkit.models.interop.sssegmentation.relation_heads import relation
 from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, conv_norm_act, pyramid_pooling
 
 
@@ -116,6 +121,43 @@ def _aggregation(config: HeadConfig) -> Rules:
     )
 
 
+def _apcnet(config: APCNetConfig) -> Rules:
+    parts = {"pooled_redu_conv": "pooled", "input_redu_conv": "reduce", "global_info": "whole"}
+    parts |= {"residual_conv": "residual", "fusion_conv": "fuse"}
+    rules: Rules = {"acm_modules.#.gla": "contexts.#.affinity"}
+    for theirs, ours in parts.items():
+        rules |= conv_norm_act(f"acm_modules.#.{theirs}", f"contexts.#.{ours}")
+    return rules | _fused()
+
+
+def _dmnet(config: DMNetConfig) -> Rules:
+    parts = {"filter_gen_conv": "filters", "norm": "norm", "activate": "act"}
+    rules = {f"dcm_modules.#.{theirs}": f"contexts.#.{ours}" for theirs, ours in parts.items()}
+    for theirs, ours in (("input_redu_conv", "reduce"), ("fusion_conv", "fuse")):
+        rules |= conv_norm_act(f"dcm_modules.#.{theirs}", f"contexts.#.{ours}")
+    return rules | _fused()
+
+
+def _isanet(config: ISANetConfig) -> Rules:
+    rules = conv_norm_act("in_conv", "before") | conv_norm_act("out_conv", "fuse") | {"decoder.1": "classify.1"}
+    for theirs, ours in (("global_relation", "attend_far"), ("local_relation", "attend_near")):
+        rules |= relation(theirs, f"{ours}.relate") | conv_norm_act(f"{theirs}.output_project", f"{ours}.out")
+    return rules
+
+
+def _annnet(config: ANNNetConfig) -> Rules:
+    rules = conv_norm_act("bottleneck", "reduce") | {"decoder.1": "classify"}
+    for theirs, ours in (("afn_block", "across"), ("apn_block", "within")):
+        rules |= relation(f"{theirs}.stages.#", f"{ours}.#")
+        rules |= conv_norm_act(f"{theirs}.bottleneck", f"fuse_{ours}")
+    # Keys and queries of the second are the same convolution under two names. Should their tensors differ, the one
+    # that a module reads last counts: theirs are the queries, ours the keys.
+    swap = {"query": "key", "key": "query"}
+    for part, other in swap.items():
+        rules |= conv_norm_act(f"apn_block.stages.#.{part}_project", f"within.#.{other}.0")
+    return rules
+
+
 _UPSAMPLED = {
     "out_channels": "channels",
     "num_convs": "num_convs",
@@ -207,6 +249,18 @@ CONTEXT_HEADS: Mapping[str, HeadMap] = {
             lambda config, index, count: _upsampling(config, f"auxiliary_decoders.{index}"),
         ),
         neck_rules=_aggregation,
+    ),
+    "APCNet": HeadMap(APCNetConfig, _COMMON | {"pool_scales": "pool_scales"}, _apcnet),
+    "DMNet": HeadMap(DMNetConfig, _COMMON | {"filter_sizes": "filter_sizes", "is_fusion": "fusion"}, _dmnet),
+    "ISANet": HeadMap(
+        ISANetConfig, _COMMON | {"isa_channels": "attention_channels", "down_factor": "down_factor"}, _isanet
+    ),
+    "ANNNet": HeadMap(
+        ANNNetConfig,
+        _COMMON
+        | {"transform_channels": "attention_channels", "query_scales": "stages", "key_pool_scales": "pool_scales"},
+        _annnet,
+        convert={"stages": len},
     ),
 }
 """Their segmentors of this kind, with ours."""
