@@ -44,10 +44,14 @@ def require_checkpoint(path: str) -> None:
         raise CheckpointError(f"{path}: no such checkpoint")
 
 
-def changes(lines: Sequence[str]) -> Callable[[Tree], None]:
+def changes(lines: Sequence[str], *, allowed: Sequence[str] | None = CHANGEABLE) -> Callable[[Tree], None]:
     """What makes the changes ``key=value`` to a plain configuration.
 
     A group takes an option (``inference=slide_512x1024``), a field a value (``dataset.root=/data/camvid``).
+
+    Args:
+        lines: the changes.
+        allowed: root keys that may change; None for all, and a wrong one is then found by the validation.
 
     Raises:
         ConfigError: from this call, if a line cannot be read; from the result, if it cannot be applied.
@@ -55,9 +59,11 @@ def changes(lines: Sequence[str]) -> Callable[[Tree], None]:
     from segkit.config.compose import compose_tree, parse
 
     overrides = parse(lines)
-    wrong = [o for o in overrides if o.is_delete() or o.is_sweep_override() or _root(o) not in CHANGEABLE]
+    open_keys = allowed or [_root(o) for o in overrides]
+    wrong = [o for o in overrides if o.is_delete() or o.is_sweep_override() or _root(o) not in open_keys]
     if wrong:
-        text = f"cannot be changed for a trained model; key=value of {', '.join(CHANGEABLE)} can"
+        only = f"cannot be changed for a trained model; key=value of {', '.join(allowed or ())} can"
+        text = only if allowed else "must be key=value with one value"
         raise ConfigError([Problem(str(o.input_line), text) for o in wrong])
 
     def apply(tree: Tree) -> None:

@@ -12,6 +12,8 @@ BENCHMARKS = {
     "step": "the training step, against a plain PyTorch loop",
     "evaluation": "the confusion matrix, against histograms for each class",
 }
+TABLES = {"models": "what every head and backbone can do: a table; -h after it tells its arguments"}
+"""What takes arguments of its own, and is no part of ``all``."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,15 +23,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: arguments after the program's name; the process's own by default.
     """
     width = max(map(len, BENCHMARKS))
-    listing = "\n".join(f"  {name:{width}}  {what}" for name, what in BENCHMARKS.items())
+    listing = "\n".join(f"  {name:{width}}  {what}" for name, what in (BENCHMARKS | TABLES).items())
     parser = argparse.ArgumentParser(
         prog="segkit-benchmark",
-        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them",
+        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them but models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("benchmark", choices=[*BENCHMARKS, "all"], metavar="BENCHMARK")
-    chosen = parser.parse_args(argv).benchmark
+    parser.add_argument("benchmark", choices=[*BENCHMARKS, *TABLES, "all"], metavar="BENCHMARK")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of models")
+    args = parser.parse_args(argv)
+    chosen = args.benchmark
+    if args.arguments and chosen not in TABLES:
+        parser.error(f"{chosen} takes no arguments: {' '.join(args.arguments)}")
     with user_errors():
+        if chosen in TABLES:
+            importlib.import_module(f"segkit.cli.benchmark_{chosen}").run(args.arguments)
+            return
         for name in BENCHMARKS if chosen == "all" else [chosen]:
             importlib.import_module(f"segkit.cli.benchmark_{name}").run()
 

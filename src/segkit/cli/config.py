@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +14,7 @@ from rich.table import Table
 from segkit.cli.errors import user_errors
 from segkit.config import store
 from segkit.config.component import CONFIGS, to_plain
-from segkit.config.docs import field_docs, summary, type_text
+from segkit.config.docs import class_section, field_docs, paper, summary, type_text
 from segkit.config.schema import schemas, write_schemas
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
@@ -88,7 +88,30 @@ def _show(args: argparse.Namespace) -> None:
                 default = json.dumps(to_plain(field.default_factory()))
             words = (field.name, type_text(hints[field.name]), default, docs.get(field.name, ""))
             table.add_row(*(escape(word) for word in words))
-        Console().print(table)
+        console = Console()
+        console.print(table)
+        for line in _facts(path, cls):
+            console.print(line, markup=False, highlight=False)
+
+
+def _facts(path: str, cls: type) -> list[str]:
+    """Paper and output of a head or a backbone."""
+    group, _, name = path.partition("=")
+    lines = [f"paper:  {text}"] if (text := paper(cls)) else []
+    if group not in ("head", "backbone"):
+        return lines
+    output = class_section(f"segkit.models.{group}s", name, "Output")
+    config = None if any(map(_is_required, dataclasses.fields(cls))) else cls()
+    extra = [f"{key} (factor {weight:g})" for key, weight in getattr(config, "output_weights", {}).items()]
+    strides = getattr(config, "strides", ())
+    lines += [f"output: {output}"] if output else []
+    lines += [f"trained outputs: {', '.join(extra)}"] if extra[1:] else []
+    lines += [f"strides of the features: {', '.join(map(str, strides))}"] if strides else []
+    return lines
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _find(name: str) -> list[tuple[str, type]]:

@@ -7,9 +7,12 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import textwrap
 import types
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
@@ -77,3 +80,24 @@ def _parts(metadata: tuple[Any, ...]) -> list[Any]:
 def summary(cls: type) -> str:
     """The first line of a dataclass's docstring."""
     return inspect.cleandoc(cls.__doc__ or "").split("\n")[0]
+
+
+def class_section(package: str, name: str, item: str) -> str:
+    """What the docstring of class ``name`` in ``package`` says after ``- item:``; "" where it says nothing.
+
+    The source is read, not imported: it imports torch.
+    """
+    top, _, rest = package.partition(".")
+    for path in sorted(Path(str(files(top))).joinpath(*rest.split(".")).rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if f"class {name}(" in text:
+            nodes = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+            doc = next((ast.get_docstring(node) or "" for node in nodes), "")
+            found = re.search(rf"^ *- {item}: (.*(?:\n(?! *- ) +\S.*)*)", doc, re.MULTILINE)
+            return " ".join(found[1].split()) if found else ""
+    return ""
+
+
+def paper(cls: type) -> str:
+    """What the summary names as the source, as in ``He et al., 2016, arXiv:1512.03385``; "" if it names none."""
+    return "; ".join(re.findall(r"\(([^()]*(?:\b(?:19|20)\d\d\b|arXiv:)[^()]*)\)", summary(cls)))

@@ -1,1 +1,5 @@
 """Checkpoints of other toolkits."""
+
+from segkit.models.interop.sssegmentation.checkpoint import convert_checkpoint
+
+__all__ = ["convert_checkpoint"]

@@ -1,0 +1,315 @@
+"""What every head and backbone can do: a table whose cells are measured, each in a process that may crash or hang."""
+
+import argparse
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from segkit.config.component import CONFIGS, type_name
+from segkit.config.docs import paper
+from segkit.config.spelling import hint
+from segkit.errors import ConfigError, Problem, SegkitError
+
+COLUMNS: Mapping[str, str] = {
+    "paper": "paper",
+    "parameters": "parameters, M",
+    "gmacs": "GMACs",
+    "stride": "output stride",
+    "golden": "golden difference",
+    "backward": "backward",
+    "bf16": "bf16",
+    "batch1": "batch of 1",
+    "compile": "torch.compile",
+    "onnx": "ONNX",
+}
+"""Column -> its title."""
+CHECKS = ("parameters", "golden", "backward", "bf16", "batch1", "compile", "onnx")
+"""What can be measured; ``parameters`` fills three columns."""
+QUICK = ("parameters", "golden", "backward", "bf16", "batch1")
+"""What takes seconds a model."""
+
+_CHECKER = Path(__file__).parents[3] / "tests" / "golden" / "check.py"
+_EMPTY = "-"
+_INTRODUCTION = """\
+# Models
+
+Made by `segkit-benchmark models`; a cell `-` was not measured, and a line is replaced when its model is measured again.
+A head's parameters, GMACs (multiplications and additions of convolutions and matrix products) and output strides are
+those of the model with 150 classes at 512 x 512, on the backbone in brackets (ResNet-50 at stride 8 unless its
+publication has another); a backbone's are its own, with the stride of each of its features. The checks that follow run
+a small model. *Golden difference*: the largest relative difference from SSSegmentation's outputs and losses over all
+stored cases of the model. *Backward*: a training step gives every parameter a finite gradient. *bf16*: the same under
+autocast, and predictions within 10 %. *Batch of 1*: trains on one image. *torch.compile* and *ONNX*: the same
+predictions within 0.1 %, ONNX at two sizes that were not traced, one of them odd.
+"""
+
+Cells = dict[str, str]
+
+
+class Row(NamedTuple):
+    """A line of the table: a head or a backbone.
+
+    Attributes:
+        group: ``head`` or ``backbone``.
+        name: the type.
+    """
+
+    group: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        """What the first column says."""
+        if self.group == "backbone":
+            return self.name
+        from segkit.cli.model_checks import Subject
+
+        return f"{self.name} ({Subject(*self).partner})"
+
+
+def run(argv: Sequence[str] = ()) -> None:
+    """Measures, prints, and writes the table.
+
+    Args:
+        argv: arguments after ``segkit-benchmark models``.
+    """
+    args = _parser().parse_args(argv)
+    rows, checks = _rows(args.names), _checks(args.checks)
+    titles = {row: row.title for row in rows}
+    known = read_table(args.output) if args.output else {}
+    cases = golden_cases(args.golden) if args.golden and "golden" in checks else {}
+    console = Console()
+    found: dict[Row, Cells] = {}
+    for number, row in enumerate(rows, 1):
+        if console.is_terminal:
+            console.print(f"{number}/{len(rows)} {row.group} {row.name}", style="dim")
+        cells = measure(row, [name for name in checks if name != "golden"], args.timeout_s)
+        if "golden" in checks and args.golden:
+            cells["golden"] = golden_difference(cases.get(row, ()), args.timeout_s)
+        found[row] = {"paper": paper(CONFIGS[row.group][row.name]), **cells}
+        if args.output:  # after each, so that what was measured is kept, whatever comes
+            key = (row.group, titles[row])
+            known[key] = known.get(key, {}) | found[row]
+            _write(args.output, markdown(known))
+    console.print(_table({titles[row]: cells for row, cells in found.items()}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segkit-benchmark models", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="heads and backbones; default: all")
+    parser.add_argument(
+        "--checks", default=",".join(QUICK), help=f"of {','.join(CHECKS)} (default: %(default)s), or all"
+    )
+    default = _CHECKER.with_name("data")
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        metavar="DIR",
+        default=default if default.is_dir() else None,
+        help="folder of golden cases",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="Markdown, such as docs/models.md; other cells stay"
+    )
+    parser.add_argument("--timeout-s", type=float, default=300.0, metavar="SECONDS", help="of one cell (default: 300)")
+    return parser
+
+
+def _rows(names: Sequence[str]) -> list[Row]:
+    from segkit.registry import BACKBONES, HEADS
+
+    every = [Row(registry.group, name) for registry in (HEADS, BACKBONES) for name in registry.names()]
+    known = {row.name for row in every}
+    unknown = [Problem("", f"no head or backbone is called {n!r}{hint(n, known)}") for n in names if n not in known]
+    if unknown:
+        raise ConfigError(unknown)
+    return [row for row in every if not names or row.name in names]
+
+
+def _checks(text: str) -> list[str]:
+    chosen = CHECKS if text == "all" else tuple(text.split(","))
+    unknown = [Problem("--checks", f"no check is called {c!r}{hint(c, CHECKS)}") for c in chosen if c not in CHECKS]
+    if unknown:
+        raise ConfigError(unknown)
+    return [check for check in CHECKS if check in chosen]
+
+
+def measure(row: Row, checks: Sequence[str], timeout_s: float) -> Cells:
+    """The cells of some checks; after a crash or a hang, the rest goes on in another process.
+
+    Args:
+        row: the model.
+        checks: names.
+        timeout_s: of each check, the start of the process included.
+    """
+    cells: Cells = {}
+    left = list(checks)
+    while left:
+        for name, more in _checked(row, tuple(left), timeout_s):
+            cells |= more
+            left.remove(name)
+    return cells
+
+
+def _checked(row: Row, checks: Sequence[str], timeout_s: float) -> Iterator[tuple[str, Cells]]:
+    """(check, cells) of one process; ends early, with that check's cell, when it crashes or hangs."""
+    command = [sys.executable, "-m", "segkit.cli.model_checks", *row, *checks]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True
+    )
+    lines: queue.Queue[str | None] = queue.Queue()
+    pump = threading.Thread(target=_pump, args=(process, lines), daemon=True)
+    pump.start()
+    try:
+        for name in checks:
+            report = _next_report(lines, timeout_s)
+            if isinstance(report, dict) and report.get("check") == name:
+                yield name, report["cells"]
+                continue
+            code = "" if report == "hang" else process.wait(timeout=60)
+            yield name, {name: f"no: nothing after {timeout_s:g} s" if report == "hang" else f"no: crash ({code})"}
+            return
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the workers of its compiler, too
+        pump.join()
+        process.communicate()
+
+
+def _pump(process: subprocess.Popen[str], lines: "queue.Queue[str | None]") -> None:
+    for line in process.stdout or ():
+        lines.put(line)
+    lines.put(None)
+
+
+def _next_report(lines: "queue.Queue[str | None]", timeout_s: float) -> dict[str, Any] | str:
+    """The next check's report; ``end`` of the process or ``hang`` where none comes."""
+    while True:
+        try:
+            line = lines.get(timeout=timeout_s)
+        except queue.Empty:
+            return "hang"
+        if line is None:
+            return "end"
+        if line.startswith('{"check"'):  # libraries print, too
+            report: dict[str, Any] = json.loads(line)
+            return report
+
+
+def golden_cases(folder: Path) -> dict[Row, list[Path]]:
+    """The cases of each model: whole models belong to their head, the others to their backbone.
+
+    Raises:
+        ConfigError: if there is no such folder, or this is no checkout, which has the checker.
+    """
+    if not folder.is_dir():
+        raise ConfigError([Problem("--golden", f"no folder {folder}")])
+    if not _CHECKER.is_file():
+        raise ConfigError([Problem("--golden", f"needs a checkout of segkit, which has {_CHECKER.name}")])
+    from segkit.models.interop.sssegmentation.backbones import backbone_maps
+    from segkit.models.interop.sssegmentation.heads import SEGMENTORS
+
+    heads = {name: Row("head", type_name(entry.config)) for name, entry in SEGMENTORS.items()}
+    backbones = {name: Row("backbone", type_name(entry.config)) for name, entry in backbone_maps().items()}
+    found: dict[Row, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")):
+        case = json.loads(path.read_text(encoding="utf-8"))
+        facts = case.get("facts") if isinstance(case, dict) else None
+        if not isinstance(facts, dict):
+            continue
+        whole, part = facts.get("segmentor"), (facts.get("backbone") or {}).get("type")
+        row = heads.get(str(whole)) if whole else backbones.get(str(part))
+        if row is not None:
+            found.setdefault(row, []).append(path)
+    return found
+
+
+def golden_difference(cases: Sequence[Path], timeout_s: float) -> str:
+    """The worst difference of some cases, and how many there are; the case that fails, if one does."""
+    worst, failed = 0.0, []
+    for path in cases:
+        try:
+            done = subprocess.run(
+                [sys.executable, str(_CHECKER), str(path)],
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            failed.append(path.stem)
+            continue
+        told = re.match(r"\S+\s+(\S+)\s+(ok|FAIL)", done.stdout)
+        if told is None or told[1] == "-":
+            failed.append(path.stem)
+        else:
+            worst = max(worst, float(told[1]))
+            failed += [path.stem] if told[2] == "FAIL" else []
+    if not cases:
+        return "no case"
+    count = f"{len(cases)} case{'s' * (len(cases) > 1)}"
+    return f"no: {', '.join(failed)}" if failed else f"{worst:.0e} ({count})"
+
+
+def read_table(path: Path) -> dict[tuple[str, str], Cells]:
+    """(group, title) -> cells, of a file that :func:`markdown` made; nothing of any other."""
+    if not path.is_file():
+        return {}
+    found: dict[tuple[str, str], Cells] = {}
+    group, columns = "", []
+    by_title = {title: column for column, title in COLUMNS.items()}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            group = line[3:].strip().lower().removesuffix("s")
+        if not line.startswith("| ") or line.startswith("| ---"):
+            continue
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+        if cells[0] == group:
+            columns = [by_title.get(cell, cell) for cell in cells[1:]]
+        else:
+            values = dict(zip(columns, cells[1:], strict=False))
+            found[group, cells[0]] = {c: v for c, v in values.items() if c in COLUMNS and v != _EMPTY}
+    return found
+
+
+def markdown(known: Mapping[tuple[str, str], Cells]) -> str:
+    """The file: an explanation, and a table of heads and one of backbones."""
+    parts = [_INTRODUCTION]
+    for group in ("head", "backbone"):
+        lines = [f"## {group.capitalize()}s", "", f"| {' | '.join([group, *COLUMNS.values()])} |"]
+        lines.append("| --- " * (len(COLUMNS) + 1) + "|")
+        for (kind, title), cells in sorted(known.items()):
+            if kind == group:
+                values = [title, *(cells.get(column, _EMPTY).replace("|", r"\|") for column in COLUMNS)]
+                lines.append(f"| {' | '.join(values)} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _table(found: Mapping[str, Cells]) -> Table:
+    shown = [column for column in COLUMNS if any(column in cells for cells in found.values())]
+    table = Table("model", *(COLUMNS[column] for column in shown), title="models")
+    for title, cells in found.items():
+        table.add_row(title, *(cells.get(column, _EMPTY) for column in shown))
+    return table
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SegkitError(f"{path}: cannot be written ({error.strerror})") from error
