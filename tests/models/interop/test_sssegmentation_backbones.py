@@ -10,10 +10,16 @@ from segkit.config.backbones import (
     BackboneConfig,
     ConvNeXtConfig,
     ConvNeXtV2Config,
+    HRNetConfig,
+    MAEConfig,
     MixVisionTransformerConfig,
     MobileNetV3Config,
+    MobileViTConfig,
+    MobileViTV2Config,
     ResNetConfig,
+    SVTConfig,
     SwinTransformerConfig,
+    VisionTransformerConfig,
 )
 from segkit.config.layers import BatchNorm2dConfig, LeakyReLUConfig
 from segkit.errors import CheckpointError, ConfigError
@@ -90,6 +96,90 @@ def test_second_convnext_is_the_first_with_response_normalisation() -> None:
     assert shapes == {"model.stages.0.blocks.1.mlp.grn.weight": (320,), "model.stages.0.blocks.1.conv_dw.bias": (80,)}
 
 
+def test_hrnet_has_one_map_that_is_selected_several_times() -> None:
+    found = read(type="HRNet", arch="hrnetv2_w48", selected_indices=(0, 0), mcibi_version=True)
+    assert found == HRNetConfig(width=48, stem_act=False, out_indices=(0, 0))
+    assert read(type="HRNet") == HRNetConfig(width=18, small=True)
+    assert read(type="HRNet", multiscale_output=False).strides == (4, 4, 4, 4)
+
+
+def test_hrnets_last_exchange_is_left_out_where_nobody_listens() -> None:
+    theirs = {f"stage4.{i}.fuse_layers.{j}.3.0.weight": torch.zeros(1) for i in (0, 1) for j in (0, 1)}
+    found = backbone_state(theirs, HRNetConfig(small=True, out_indices=(1,)))
+    assert set(found) == {f"model.{name}" for name in theirs} - {"model.stage4.1.fuse_layers.1.3.0.weight"}
+
+
+def test_vision_transformer_arguments() -> None:
+    found = read(
+        type="VisionTransformer",
+        img_size=[512, 768],
+        num_layers=24,
+        embed_dims=1024,
+        num_heads=16,
+        norm_cfg={"type": "LayerNorm", "eps": 1e-6},
+        with_cls_token=False,
+        patch_bias=False,
+        selected_indices=(1, 3),
+    )
+    assert found == VisionTransformerConfig(
+        image_size=(512, 768),
+        depth=24,
+        embed_dim=1024,
+        num_heads=16,
+        class_token=False,
+        patch_bias=False,
+        out_indices=(14, 23),
+    )
+
+
+def test_a_vision_transformer_without_class_token_drops_its_position() -> None:
+    config = VisionTransformerConfig(class_token=False, out_indices=(0,))
+    theirs = {
+        "cls_token": torch.zeros(1, 1, 4),
+        "pos_embed": torch.arange(12.0).view(1, 3, 4),
+        "ln1.bias": torch.ones(4),
+    }
+    assert {name: x.flatten().tolist() for name, x in backbone_state(theirs, config).items()} == {
+        "model.pos_embed": [4, 5, 6, 7, 8, 9, 10, 11]
+    }
+
+
+def test_the_bias_of_keys_is_left_out() -> None:
+    theirs = {
+        "layers.0.attn.qkv.bias": torch.arange(6.0),
+        "layers.0.attn.relative_position_index": torch.zeros(2, 2),
+        "layers.0.gamma_1": torch.ones(2),
+        "layers.1.gamma_1": torch.ones(2),
+        "pos_embed": torch.zeros(1, 2, 2),
+    }
+    found = backbone_state(theirs, MAEConfig(out_indices=(0,)))
+    assert found["model.blocks.0.attn.q_bias"].tolist() == [0, 1]
+    assert found["model.blocks.0.attn.v_bias"].tolist() == [4, 5]
+    assert set(found) == {f"model.blocks.0.{x}" for x in ("attn.q_bias", "attn.v_bias", "gamma_1")} | {
+        "model.pos_embed"
+    }
+
+
+def test_twins_have_as_many_stages_as_widths() -> None:
+    found = read(type="SVT", patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], sr_ratios=[4, 2, 1])
+    assert found == SVTConfig(
+        embed_dims=(64, 128, 256),
+        depths=(4, 4, 4),
+        num_heads=(1, 2, 4),
+        mlp_ratios=(4.0, 4.0, 4.0),
+        sr_ratios=(4, 2, 1),
+        window_sizes=(7, 7, 7),
+        out_indices=(0, 1, 2),
+        drop_path=0.0,
+    )
+
+
+def test_mobilevits_by_name_of_their_size() -> None:
+    found = read(type="MobileViT", arch="x_small", out_indices=[-1], act_cfg={"type": "Swish"})
+    assert found == MobileViTConfig(arch="x_small", projection_act=False, out_indices=(4,))
+    assert read(type="MobileViTV2", arch="mobilevitv2_175") == MobileViTV2Config(width=1.75)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -97,6 +187,8 @@ def test_second_convnext_is_the_first_with_response_normalisation() -> None:
         ({"type": "ResNet", "dcn": 1, "gcb": 2}, r"backbone\.dcn: has no counterpart here\nbackbone\.gcb: has no"),
         ({"type": "SwinTransformer", "use_abs_pos_embed": True}, r"use_abs_pos_embed: must be False \(got True\)"),
         ({"type": "SwinTransformer", "norm_cfg": {"type": "GroupNorm"}}, r"norm_cfg\.type: must be LayerNorm"),
+        ({"type": "MAE", "final_norm": True}, r"backbone\.final_norm: must be False \(got True\)"),
+        ({"type": "PCPVT", "strides": [4, 2, 2, 1]}, r"strides: must be \(4, 2, 2, 2\) \(got \(4, 2, 2, 1\)\)"),
         ({"type": "ConvNeXt", "act_cfg": {"type": "ReLU"}}, r"act_cfg\.type: must be GELU \(got ReLU\)"),
         ({"type": "ResNet", "act_cfg": {"type": "Mish"}}, r"act_cfg\.type: Mish has no counterpart"),
     ],
