@@ -144,13 +144,18 @@ class RunLog:
 
     def close(self) -> None:
         """Ends the bar and the files."""
-        if self._bar is not None:
-            self._bar.stop()
+        self.end_bar()
         if self._file is not None:
             self._file.close()
         if self._board is not None:
             self._board.close()
-        self._bar = self._file = self._board = None
+        self._file = self._board = None
+
+    def end_bar(self) -> None:
+        """Takes the bar away, where there is nothing to wait for any more."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""

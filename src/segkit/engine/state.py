@@ -144,7 +144,7 @@ def changed_options(before: Any, now: Any, path: str = "") -> list[str]:
 
 
 def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], path: Path) -> None:
-    """Loads momenta and the like; rates and decays stay those of the configuration."""
+    """Loads momenta and the like; decays stay those of the configuration, and the schedule sets the rates."""
     names = [group.get("param_names") for group in optimizer.param_groups]
     theirs = [group.get("param_names") for group in state["param_groups"]]
     if names != theirs:
@@ -152,7 +152,7 @@ def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], path: Path) 
             f"{path}: its optimiser has other parameter groups; keep scheduler.optimizer.params_rules, or start anew "
             "with trainer.init_from"
         )
-    kept = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    kept = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(dict(state))
     except (ValueError, KeyError, RuntimeError) as error:

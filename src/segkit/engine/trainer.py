@@ -203,6 +203,7 @@ class Trainer:
             time_s=progress.time_s,
         )
         if self.is_main:
+            self.log.end_bar()
             self._report(result)
         return result
 
