@@ -12,12 +12,19 @@ from segkit.errors import ConfigError
 from segkit.layers.defaults import layer_defaults
 from segkit.models.heads.base import Head
 from segkit.registry import HEADS
-from segkit.types import FeatureSpec
+from segkit.types import FeatureSpec, StepInfo
 
 SPECS = tuple(FeatureSpec(channels=8 * 2**i, stride=4 * 2**i) for i in range(4))
 SMALL = {"channels": 16, "scale_head_channels": 8, "shortcut_channels": 4, "branch_channels": (4, 8)}
-POOLS_TO_ONE_CELL = {"Deeplabv3", "Deeplabv3Plus", "LRASPPNet", "PSPNet", "UPerNet"}
+SMALL |= {"attention_channels": 8, "out_channels": 16, "coarse_channels": 16}
+POOLS_TO_ONE_CELL = {"Deeplabv3", "Deeplabv3Plus", "LRASPPNet", "MCIBI", "PSPNet", "UPerNet"}
 """Batch normalisation cannot train on one value a channel: these need two images, which validation says."""
+
+RESIZE_NOTHING = {
+    *("DANet", "DNLNet", "Deeplabv3", "FCN", "GCNet", "IDRNet"),
+    *("ISNet", "MCIBI", "MCIBIPlusPlus", "NonLocalNet"),
+}
+"""Heads that resize nothing for their logits, with their default options."""
 
 every_head = pytest.mark.parametrize("name", HEADS.names())
 
@@ -47,7 +54,14 @@ def test_logits_have_a_channel_for_each_class(name: str) -> None:
 @every_head
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     head = build(name).train()
-    (head(maps()) ** 2).mean().backward()
+    with torch.no_grad():
+        for parameter in head.parameters():  # such as factors that keep a branch out at first
+            if not parameter.any():
+                parameter.fill_(0.1)
+    target = torch.randint(0, 5, (2, 64, 96), generator=torch.Generator().manual_seed(2))
+    head.learn(maps(), StepInfo(target, 1, 0.01))  # memories are empty before
+    outputs = head.learn(maps(), StepInfo(target, 1, 0.01))
+    torch.stack([(x**2).mean() for x in outputs.values() if x.requires_grad]).sum().backward()
     assert [n for n, p in head.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -101,7 +115,7 @@ def test_corners_line_up_when_asked(name: str) -> None:
     assert cornered.align_corners
     cornered.load_state_dict(straight.state_dict())
     same = torch.equal(straight(maps()), cornered(maps()))
-    assert same == (name in {"FCN", "Deeplabv3"})  # these resize nothing
+    assert same == (name in RESIZE_NOTHING)
 
 
 @every_head

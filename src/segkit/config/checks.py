@@ -168,7 +168,7 @@ def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
     """Batch statistics of maps of one cell are of the images alone, and need two of them."""
     head = config.head
     pools = [part for part in (head, head.neck) if isinstance(part, _POOLED)]
-    pooled = isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pools)
+    pooled = head.pools_to_one_cell or isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pools)
     backbone: Any = config.backbone
     parts: list[tuple[Any, bool, Any]] = [
         (head, pooled, config.norm),

@@ -78,6 +78,11 @@ class HeadConfig:
         """Training logits by name, with the factor of their losses in the sum; ``main`` is what inference uses."""
         return {"main": 1.0}
 
+    @property
+    def pools_to_one_cell(self) -> bool:
+        """Whether a normalisation sees one cell an image, of which batch statistics need more than one image."""
+        return False
+
 
 @component
 class FCNConfig(HeadConfig):
@@ -637,6 +642,10 @@ class ClassMemoryConfig(HeadConfig):
             raise ValueError("momentum_follows_lr needs base_lr")
         return self
 
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return self.use_context and (self.context == "aspp" or 1 in self.pool_scales)
+
     def momentum_at(self, learning_rate: float) -> float:
         """The momentum of a step."""
         if not self.momentum_follows_lr or self.base_lr is None:
@@ -677,8 +686,8 @@ class StageClassifierConfig:
 
     channels: PositiveInt = 512
     """Width of the convolution."""
-    dropout: Share = 0.1
-    """Share of its channels dropped in training."""
+    dropout: Share | None = None
+    """Share of its channels dropped in training; null takes the head's."""
     kernel_size: Literal[1, 3, 5, 7] = 1
     """Side of its kernel."""
 
@@ -760,6 +769,10 @@ class IDRNetConfig(HeadConfig):
     """Factor of the losses of the coarse logits, output ``stage1``, in the sum."""
 
     @property
+    def pools_to_one_cell(self) -> bool:
+        return self.context == "aspp" or (self.context == "ppm" and 1 in self.pool_scales)
+
+    @property
     def refine(self) -> Literal["before", "after"] | None:
         """When the coarse context attends to itself."""
         if self.refine_before:
@@ -816,6 +829,10 @@ class GCNetConfig(HeadConfig):
     """How the vector changes the cells."""
     block_norm: Literal["LayerNorm", "default"] = "LayerNorm"
     """Normalise the vector over its channels, or as the other layers."""
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return self.block_norm == "default"
 
 
 @component

@@ -122,17 +122,17 @@ class MCIBIPlusPlus(Head):
                 align_corners=config.align_corners,
             )
             if config.cwi is not None:
-                self.cwi = _classifier(width, config.cwi, num_classes)
+                self.cwi = self._classifier(width, config.cwi, num_classes)
             if config.context_attention:
                 self.relate = Relation(width, config.out_channels, width // 2, width)
                 final = width
         self.reduce = ConvNormAct(in_channels, width, 3)
-        self.pr = _classifier(width, config.pr, num_classes)
+        self.pr = self._classifier(width, config.pr, num_classes)
         self.memory = DistributionMemory(config, num_classes)
         self.pyramid: TopDownStack | None = None
         if config.use_context:
             final = self._add_pyramid(final, [spec.channels for spec in features[:-1]])
-        self.classify = _classifier(final, config.cls, num_classes)
+        self.classify = self._classifier(final, config.cls, num_classes)
 
     def _add_pyramid(self, read: int, lower: Sequence[int]) -> int:
         """Builds what follows the memory, which gives ``read`` channels; returns the width of the outcome."""
@@ -145,6 +145,10 @@ class MCIBIPlusPlus(Head):
             raise ConfigError([Problem("head.pyramid_channels", text)])
         self.pyramid = TopDownStack(lower, top, config.pyramid_out_channels, align_corners=config.align_corners)
         return self.pyramid.out_channels + (0 if config.stack_before_pyramid else read)
+
+    def _classifier(self, in_channels: int, stage: StageClassifierConfig, num_classes: int) -> ConvClassifier:
+        dropout = self.config.dropout if stage.dropout is None else stage.dropout
+        return ConvClassifier(in_channels, stage.channels, num_classes, dropout, kernel_size=stage.kernel_size)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         return self.outputs(features)["main"]
@@ -186,10 +190,6 @@ class MCIBIPlusPlus(Head):
             return self.classify(self.pyramid(features[:-1], torch.cat([x, cells.around], dim=1)))
         levels = self.pyramid(features[:-1], cells.around)
         return self.classify(torch.cat([levels, resize_like(x, levels, align_corners=self.align_corners)], dim=1))
-
-
-def _classifier(in_channels: int, config: StageClassifierConfig, num_classes: int) -> ConvClassifier:
-    return ConvClassifier(in_channels, config.channels, num_classes, config.dropout, kernel_size=config.kernel_size)
 
 
 def _truth(target: Tensor, like: Tensor) -> Tensor:
