@@ -5,6 +5,7 @@ Points are (x, y) from 0 to 1 across the map, whatever its size; the centre of t
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,38 +37,52 @@ def class_doubt(logits: Tensor) -> Tensor:
     return second - first
 
 
-@torch.no_grad()
-def doubtful_points(
-    logits: Tensor,
-    doubt: Callable[[Tensor], Tensor],
-    num_points: int,
-    *,
-    oversample_ratio: float = 3.0,
-    importance_ratio: float = 0.75,
-) -> Tensor:
-    """Random points, most of them where a prediction is in doubt (Kirillov et al., 2020, arXiv:1912.08193).
+class PointDraw(NamedTuple):
+    """Random points to choose from.
 
-    Draws from torch's global generator of the device, so that a seeded step draws the same again: the candidates,
-    then the points that are taken anywhere.
+    Attributes:
+        candidates: (N, C, 2), of which the most doubtful are taken.
+        anywhere: (N, R, 2), which are taken as they are.
+        chosen: how many candidates are taken.
+    """
+
+    candidates: Tensor
+    anywhere: Tensor
+    chosen: int
+
+
+def draw_points(
+    count: int, num_points: int, oversample_ratio: float, importance_ratio: float, device: torch.device
+) -> PointDraw:
+    """Draws from torch's global generator of the device, so that a seeded step draws the same again.
+
+    Args:
+        count: N.
+        num_points: points for each of N.
+        oversample_ratio: candidates for each point.
+        importance_ratio: share of the points that are chosen by doubt.
+        device: where to.
+    """
+    chosen = int(importance_ratio * num_points)
+    candidates = torch.rand(count, int(num_points * oversample_ratio), 2, device=device)
+    return PointDraw(candidates, torch.rand(count, num_points - chosen, 2, device=device), chosen)
+
+
+@torch.no_grad()
+def doubtful_points(logits: Tensor, doubt: Callable[[Tensor], Tensor], draw: PointDraw) -> Tensor:
+    """The candidates most in doubt, and the others (Kirillov et al., 2020, arXiv:1912.08193).
 
     Args:
         logits: (N, K, H, W).
         doubt: (N, K, P) logits -> (N, P), larger where in more doubt.
-        num_points: P, points for each of N.
-        oversample_ratio: candidates, of which the most doubtful are taken, for each point.
-        importance_ratio: share of the points that are taken by doubt.
+        draw: of :func:`draw_points`.
 
     Returns:
         (N, P, 2) float32.
     """
-    count, device = len(logits), logits.device
-    candidates = torch.rand(count, int(num_points * oversample_ratio), 2, device=device)
-    chosen = int(importance_ratio * num_points)
-    order = doubt(values_at(logits, candidates)).topk(chosen, dim=1).indices
-    points = candidates.gather(1, order.unsqueeze(2).expand(-1, -1, 2))
-    if chosen == num_points:
-        return points
-    return torch.cat([points, torch.rand(count, num_points - chosen, 2, device=device)], dim=1)
+    order = doubt(values_at(logits, draw.candidates)).topk(draw.chosen, dim=1).indices
+    points = draw.candidates.gather(1, order.unsqueeze(2).expand(-1, -1, 2))
+    return torch.cat([points, draw.anywhere], dim=1)
 
 
 def cell_centres(indices: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from segkit.layers.conv import ConvNormAct
 from segkit.layers.fpn import FeaturePyramid, StepwiseSum, stepwise_strides
 from segkit.layers.norm import build_norm
 from segkit.models.heads.base import Head
-from segkit.ops.points import cell_centres, class_doubt, doubtful_points, values_at
+from segkit.ops.points import cell_centres, class_doubt, doubtful_points, draw_points, values_at
 from segkit.ops.resize import resize
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec
@@ -103,13 +103,10 @@ class PointRend(Head):
 
     def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         fine, coarse = self._maps(features)
-        points = doubtful_points(
-            coarse,
-            class_doubt,
-            self.config.num_points,
-            oversample_ratio=self.config.oversample_ratio,
-            importance_ratio=self.config.importance_ratio,
-        )
+        config = self.config
+        ratios = config.oversample_ratio, config.importance_ratio
+        draw = draw_points(len(coarse), config.num_points, *ratios, device=coarse.device)
+        points = doubtful_points(coarse, class_doubt, draw)
         return {"main": self._logits_at(points, fine, coarse), "main.points": points, "coarse": coarse}
 
     def _maps(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

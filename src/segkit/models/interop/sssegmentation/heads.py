@@ -16,6 +16,7 @@ from segkit.config.heads import (
 )
 from segkit.models.interop.sssegmentation.context_heads import CONTEXT_HEADS
 from segkit.models.interop.sssegmentation.head_map import HeadMap, fcn_rules
+from segkit.models.interop.sssegmentation.mask_heads import MASK_HEADS
 from segkit.models.interop.sssegmentation.relation_heads import RELATION_HEADS
 from segkit.models.interop.sssegmentation.rules import Rules, aspp, conv_norm_act, pyramid_pooling, separable
 
@@ -142,6 +143,7 @@ SEGMENTORS: Mapping[str, HeadMap] = {
     "LRASPPNet": HeadMap(LRASPPNetConfig, _COMMON | {"branch_channels_list": "branch_channels"}, _lraspp),
     "Segformer": HeadMap(SegformerConfig, _COMMON, _segformer),
     **CONTEXT_HEADS,
+    **MASK_HEADS,
     **RELATION_HEADS,
 }
 """Their segmentors that we have."""

@@ -1,0 +1,1 @@
+"""What heads share that predict a set of masks, each with a class: truth, matching, losses, scores."""
