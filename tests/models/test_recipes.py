@@ -35,7 +35,9 @@ def test_the_model_is_the_published_one(name: str, recipes: dict[str, dict[str, 
         assert ours_plain == theirs_plain | dict.fromkeys(derived), part
     assert backbone(ours) == backbone(theirs)
     assert auxiliary(ours) == auxiliary(theirs)
-    assert [to_plain(v) for v in named_losses(ours.loss).values()] == [to_plain(v) for v in named_losses(theirs.loss).values()]
+    assert [to_plain(v) for v in named_losses(ours.loss).values()] == [
+        to_plain(v) for v in named_losses(theirs.loss).values()
+    ]
     assert len(ours.dataset.classes) == recipe["num_classes"]
     assert f"Published: {recipe['published']['mIoU']} mIoU" in FILES[name]
 
@@ -71,4 +73,6 @@ def test_the_training_is_the_published_one(name: str, recipes: dict[str, dict[st
     expected = {kind: options for kind, options in recipe["dataset"]["train_pipeline"] if kind != "ToTensor"}
     assert list(steps) == list(expected)
     for kind, options in expected.items():
-        assert {k: steps[kind][k] for k in options if k != "data_type"} == {k: v for k, v in options.items() if k != "data_type"}
+        assert {k: steps[kind][k] for k in options if k != "data_type"} == {
+            k: v for k, v in options.items() if k != "data_type"
+        }

@@ -167,8 +167,8 @@ _POOLED_ONCE = (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, APCNetCon
 def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
     """Batch statistics of maps of one cell are of the images alone, and need two of them."""
     head = config.head
-    pools = [part for part in (head, head.neck) if isinstance(part, _POOLED)]
-    pooled = head.pools_to_one_cell or isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pools)
+    pyramids = [part for part in (head, head.neck) if isinstance(part, _POOLED)]
+    pooled = head.pools_to_one_cell or isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pyramids)
     backbone: Any = config.backbone
     parts: list[tuple[Any, bool, Any]] = [
         (head, pooled, config.norm),

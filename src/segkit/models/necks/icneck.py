@@ -1,6 +1,7 @@
 """ICNet's image cascade (Zhao et al., 2018, arXiv:1704.08545)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,10 +85,11 @@ class ICNeck(Neck):
         self.join_middle = CascadeFusion(config.channels, full, config.channels, align_corners)
         self.features = tuple(FeatureSpec(config.channels, stride) for stride in (2 * _STRIDE, _STRIDE, _STRIDE))
 
-    def prepare(self, backbone: nn.Module) -> None:
-        if not hasattr(backbone, "halve_deep_stages"):
+    def prepare(self, backbone: Any) -> None:
+        halve_deep_stages: Callable[[bool], None] | None = getattr(backbone, "halve_deep_stages", None)
+        if halve_deep_stages is None:
             raise ConfigError([Problem("backbone", f"{type(backbone).__name__} has no image cascade; use a ResNet")])
-        backbone.halve_deep_stages(self.align_corners)
+        halve_deep_stages(self.align_corners)
 
     def run(self, backbone: nn.Module, images: Tensor) -> list[Tensor]:
         features = backbone(halve(images, align_corners=self.align_corners))
