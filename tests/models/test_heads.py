@@ -63,6 +63,8 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     head.learn(features, StepInfo(target, 1, 0.01))  # memories are empty before
     outputs = head.learn(features, StepInfo(target, 1, 0.01))
     sum((x.float() ** 2).mean() for x in outputs.values()).backward()
+    trained = [(n, p) for n, p in head.named_parameters() if p.requires_grad]
+    assert [n for n, p in trained if p.grad is None or not p.grad.any()] == []
 
 
 @every_head
