@@ -12,6 +12,8 @@ import pytest
 
 DATA = Path(__file__).parent / "data"
 SLOW = ("seg_lraspp", "bb_resnet101", "seg_fcn_unet", "seg_pspnet_unet")  # large images, large models
+SLOW += ("seg_danet", "seg_dnlnet", "seg_gcnet", "seg_idrnet_aspp", "seg_idrnet_ppm", "seg_idrnet_upernet")
+SLOW += ("seg_isnet", "seg_mcibiplusplus_", "seg_nonlocalnet", "seg_ocrnet")
 CASES = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem.startswith(SLOW) else [])
     for path in sorted(DATA.glob("*.json"))
