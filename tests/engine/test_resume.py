@@ -48,7 +48,7 @@ def test_killed_in_the_middle_of_an_epoch(tmp_path: Path, uninterrupted: Path) -
     assert validations == [8, 16]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.slow)])
 def test_asked_to_stop(tmp_path: Path, uninterrupted: Path, name: str) -> None:
     folder, config = tmp_path / "stopped", tiny_config(**EVERYTHING)
     process = start(config, folder)

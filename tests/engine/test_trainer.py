@@ -100,6 +100,15 @@ def test_amp_trains(tmp_path: Path) -> None:
         assert losses(result.run_dir)[-1][1] < losses(result.run_dir)[0][1]
 
 
+@pytest.mark.slow
+def test_compiled_is_eager(tmp_path: Path) -> None:
+    config = short(head={"dropout": 0.0})
+    train(config, tmp_path / "eager")
+    train(replace(config, trainer=replace(config.trainer, compile=True)), tmp_path / "compiled")
+    eager, compiled = losses(tmp_path / "eager"), losses(tmp_path / "compiled")
+    assert [loss for _, loss in compiled] == pytest.approx([loss for _, loss in eager], rel=1e-3)
+
+
 def test_max_steps_ends_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
     result = train(tiny_config(scheduler={"max_steps": 6}), tmp_path / "run")
     assert (result.step, result.epoch) == (6, 2)

@@ -142,10 +142,10 @@ def _segkit_step(dtype: str) -> Callable[[], None]:
     config = _config(amp=AmpConfig(enabled=dtype == "bfloat16"))
     device = torch.device("cpu")
     precision = Precision(config.amp, device)
-    segmentor = build_segmentor(config)
+    segmentor = build_segmentor(config).to(memory_format=torch.channels_last)  # as the trainer does
     model = TrainModel(segmentor, build_criterion(config), precision).train()
     optimizer = build_optimizer(SGDConfig(lr=0.01, weight_decay=5e-4), segmentor)
-    preprocess = Preprocessor((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    preprocess = Preprocessor((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), channels_last=True)
     step = TrainStep(model, preprocess, optimizer, precision, TrainerConfig(), device)
     images, masks = _pixels(len(config.dataset.classes))
     boxes = torch.tensor([[0, 0, _SIZE, _SIZE]] * _BATCH)
