@@ -306,6 +306,8 @@ class CE2PConfig(HeadConfig):
     """Factor of the first prediction's losses."""
     edge_weight: NonNegativeFloat = 1.0
     """Factor of the loss of the edges between classes."""
+    edge_weighted_mean: bool = True
+    """Divide that loss by its pixels' weights, which balance the two; false divides by their number."""
     edge_width: PositiveInt = 3
     """Width in pixels of the edges that are asked for."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segkit.build import build_criterion, build_segmentor
-from segkit.config.heads import FCNConfig, UPerNetConfig
+from segkit.config.heads import FCNConfig, SETRMLAConfig, UPerNetConfig
 from segkit.config.layers import GroupNormConfig, LeakyReLUConfig, SiLUConfig
 from segkit.config.losses import CrossEntropyLossConfig, DiceLossConfig, LovaszLossConfig, OHEMConfig
 from segkit.errors import CheckpointError, ConfigError
@@ -164,6 +164,8 @@ def names_of(case: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[str
     modules = {"head": HEADS.build(config.head, specs, described["num_classes"])}
     if config.head.neck is not None:
         modules["neck"] = NECKS.build(config.head.neck, specs)
+        if isinstance(config.head, SETRMLAConfig):
+            modules["head"] = HEADS.build(config.head, modules["neck"].features, described["num_classes"])
     auxiliary = described["auxiliary"] or []
     for (name, aux), given in zip(
         config.auxiliary.items(), [auxiliary] if isinstance(auxiliary, dict) else auxiliary, strict=True
@@ -182,7 +184,7 @@ def test_heads_on_backbones_to_come_have_our_names_and_shapes(shared: Callable[.
     checked = set()
     for path in sorted(shared("golden", "ssseg").glob("seg_*.json")):
         case = json.loads(path.read_text())
-        if case["facts"].get("segmentor") in SEGMENTORS:
+        if case["facts"].get("segmentor") in SEGMENTORS.keys() - {"ICNet"}:  # its parts stand inside of the backbone
             theirs, ours = names_of(case)
             assert theirs == ours, path.stem
             checked.add(path.stem)

@@ -119,22 +119,26 @@ class EdgeLoss(nn.Module):
     def forward(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
         height, width = target.shape[-2:]
         logits = resize(outputs["edge"].float(), (height, width), align_corners=self.config.align_corners)
-        return {"edge.loss": self.config.edge_weight * balanced_edge_loss(logits, self.edges(target))}
+        return {"edge.loss": self.config.edge_weight * self._loss(logits, self.edges(target))}
+
+    def _loss(self, logits: Tensor, edges: Tensor) -> Tensor:
+        return balanced_edge_loss(logits, edges, weighted_mean=self.config.edge_weighted_mean)
 
     def edges(self, target: Tensor) -> Tensor:
         """What is asked for: 0, 1, or ``IGNORE_INDEX``, as (N, H, W) int64."""
         return label_edges(target, width=self.config.edge_width, ignore_index=IGNORE_INDEX)
 
 
-def balanced_edge_loss(logits: Tensor, edges: Tensor) -> Tensor:
+def balanced_edge_loss(logits: Tensor, edges: Tensor, *, weighted_mean: bool = True) -> Tensor:
     """Cross entropy with each class weighed by the share of the other, over all processes' pixels.
 
     Args:
         logits: (N, 2, H, W).
         edges: (N, H, W) int64: 0, 1, or ``IGNORE_INDEX``.
+        weighted_mean: divide by the pixels' weights, not by their number.
     """
     counts = mean_over_ranks(torch.stack([(edges == 0).sum(), (edges == 1).sum()]).float())
     weights = counts.flip(0) / counts.sum().clamp(min=1)
     values = F.cross_entropy(logits, edges, weight=weights, ignore_index=IGNORE_INDEX, reduction="sum")
-    total = (weights * counts).sum()
+    total = (weights * counts if weighted_mean else counts).sum()
     return values / torch.where(total > 0, total, 1.0)

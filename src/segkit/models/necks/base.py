@@ -1,6 +1,7 @@
 """What every neck promises."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ class Neck(nn.Module):
 
     features: tuple[FeatureSpec, ...]
 
-    def prepare(self, backbone: nn.Module) -> None:
+    def prepare(self, backbone: Any) -> None:
         """Changes the backbone once, when the model is built; most leave it.
 
         Raises:

@@ -204,6 +204,7 @@ CONTEXT_HEADS: Mapping[str, HeadMap] = {
         _ce2p,
         outputs={"stage1": "stage1_weight", "edge": "edge_weight"},
         own_losses={"edge": {"type": "CrossEntropyLoss"}},
+        own_options={"edge": {"weighted_mean": "edge_weighted_mean"}},
     ),
     "ICNet": HeadMap(
         ICNetConfig,

@@ -121,6 +121,10 @@ def _factors(losses: Mapping[str, Tree], known: HeadMap) -> Tree:
         main_factor, wanted = _factor(losses["main"])
         if output in known.own_losses:
             main_factor, wanted = 1.0, {"weight": 1.0, **known.own_losses[output]}
+        for option, target in known.own_options.get(output, {}).items():
+            if option in loss:
+                tree[target] = loss[option]
+                loss = {name: value for name, value in loss.items() if name != option}
         if loss != wanted:
             raise ConfigError([Problem(f"losses.{output}", f"must be {wanted} but for its weight (got {loss})")])
         tree[field] = factor / main_factor

@@ -59,6 +59,7 @@ class HeadMap(NamedTuple):
         fixed: fields that make our head this segmentor.
         outputs: further output of our head -> field with the factor of its loss; 0 where they have no such loss.
         own_losses: of those, the ones whose loss the head brings along -> that loss; the others must take the main one.
+        own_options: of those, the options of the loss that are ours to choose -> field.
         auxiliary: how their auxiliary decoders become ours.
         neck_rules: our config -> renaming of the neck's parameters.
         losses: their loss -> our output, where the names differ (see ``output_of``); None where the head brings all
@@ -75,6 +76,7 @@ class HeadMap(NamedTuple):
     fixed: Tree = _NOTHING
     outputs: Mapping[str, str] = _NOTHING
     own_losses: Mapping[str, Tree] = _NOTHING
+    own_options: Mapping[str, Mapping[str, str]] = _NOTHING
     auxiliary: AuxiliaryMap = AuxiliaryMap()
     neck_rules: Callable[[Any], Rules] = lambda config: {}
     losses: Mapping[str, str] | None = _NOTHING
