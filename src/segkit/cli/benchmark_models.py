@@ -86,6 +86,7 @@ def run(argv: Sequence[str] = ()) -> None:
         argv: arguments after ``segkit-benchmark models``.
     """
     args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, which ends the measuring process, too
     rows, checks = _rows(args.names), _checks(args.checks)
     titles = {row: row.title for row in rows}
     known = read_table(args.output) if args.output else {}
@@ -166,7 +167,12 @@ def measure(row: Row, checks: Sequence[str], timeout_s: float) -> Cells:
 def _checked(row: Row, checks: Sequence[str], timeout_s: float) -> Iterator[tuple[str, Cells]]:
     """(check, cells) of one process; ends early, with that check's cell, when it crashes or hangs."""
     command = [sys.executable, "-m", "segkit.cli.model_checks", *row, *checks]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    }
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True
     )
