@@ -86,7 +86,14 @@ def run(argv: Sequence[str] = ()) -> None:
         argv: arguments after ``segkit-benchmark models``.
     """
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, which ends the measuring process, too
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception ends the measuring process, too
+    try:
+        _fill(args)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _fill(args: argparse.Namespace) -> None:
     rows, checks = _rows(args.names), _checks(args.checks)
     titles = {row: row.title for row in rows}
     known = read_table(args.output) if args.output else {}
