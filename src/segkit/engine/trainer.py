@@ -170,6 +170,8 @@ class Trainer:
             TrainingError: the loss is not finite.
         """
         self.model.train()
+        if self.is_main:
+            self.folder.metrics.unlink(missing_ok=True)  # they say that a run is complete
         with self.signals, closing(self._batches()) as batches:
             self.log.open(self.progress)
             try:
