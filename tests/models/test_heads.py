@@ -20,6 +20,7 @@ SMALL |= {"attention_channels": 8, "out_channels": 16, "coarse_channels": 16}
 SMALL |= {"query_channels": 16, "mask_channels": 8, "feedforward_channels": 16, "encoder_feedforward_channels": 16}
 SMALL_TOO = {"Mask2Former": {"norm": GroupNormConfig(num_groups=4)}}
 POOLS_TO_ONE_CELL = {"APCNet", "CE2P", "Deeplabv3", "Deeplabv3Plus", "LRASPPNet", "MCIBI", "PSPNet", "UPerNet"}
+POOLS_TO_ONE_CELL |= {"MaskFormer"}
 """Batch normalisation cannot train on one value a channel: these need two images, which validation says."""
 
 OWN_SIZE = {"MaskFormer", "Mask2Former", "PointRend", "SETRMLA", "SETRUP"}

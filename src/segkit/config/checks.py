@@ -11,6 +11,7 @@ from segkit.config.heads import (
     Deeplabv3PlusConfig,
     ICNeckConfig,
     LRASPPNetConfig,
+    MaskFormerConfig,
     PSPNetConfig,
     UPerNetConfig,
 )
@@ -159,7 +160,7 @@ def processes(config: SegmentorConfig) -> int:
     return 1 if config.trainer.devices == "auto" else config.trainer.devices
 
 
-_POOLED = (PSPNetConfig, UPerNetConfig, CE2PConfig, ICNeckConfig)
+_POOLED = (PSPNetConfig, UPerNetConfig, CE2PConfig, ICNeckConfig, MaskFormerConfig)
 _POOLED_ONCE = (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, APCNetConfig)
 """Heads that normalise a map of one cell, whatever their options."""
 
