@@ -10,15 +10,12 @@ import torch
 from torch import Tensor
 
 from segkit.build import build_criterion, build_segmentor
-from segkit.config.heads import FCNConfig, SETRMLAConfig, UPerNetConfig
+from segkit.config.heads import FCNConfig, UPerNetConfig
 from segkit.config.layers import GroupNormConfig, LeakyReLUConfig, SiLUConfig
 from segkit.config.losses import CrossEntropyLossConfig, DiceLossConfig, LovaszLossConfig, OHEMConfig
 from segkit.errors import CheckpointError, ConfigError
 from segkit.models.interop.sssegmentation import config_from_facts, convert_state, output_of
 from segkit.models.interop.sssegmentation.heads import SEGMENTORS
-from segkit.models.interop.sssegmentation.rules import rename
-from segkit.registry import HEADS, NECKS
-from segkit.types import FeatureSpec
 
 CE = {"type": "CrossEntropyLoss", "scale_factor": 1.0, "ignore_index": -100, "reduction": "mean"}
 AUX = {"in_channels": 256, "out_channels": 32, "dropout": 0.2}
@@ -144,51 +141,16 @@ def test_what_has_no_counterpart_is_refused(changes: dict[str, Any], message: st
 def test_every_recipe_of_a_known_model_is_understood(shared: Callable[..., Path]) -> None:
     recipes = json.loads(shared("facts", "recipes.json").read_text())
     known = [recipe for recipe in recipes if recipe["segmentor_type"] in SEGMENTORS]
+    refused = []
     for recipe in known:
         small = recipe | {"backbone": facts()["backbone"]}  # backbones have tests of their own
-        config_from_facts(small)
-    assert len(known) > 160
-
-
-def names_of(case: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Names and shapes of a case's heads: its own, renamed, and those of our modules."""
-    from segkit.models.interop.sssegmentation.state import _rules
-
-    described = case["facts"]
-    config = config_from_facts(described | {"backbone": facts()["backbone"]})
-    stored = {name: tuple(shape) for name, shape in case["state"] if not name.startswith("backbone_net.")}
-    renamed = rename(stored, _rules(config))
-    theirs = {renamed.get(name, f"unknown {name}"): shape for name, shape in stored.items()}
-    widths = described["head"].get("in_channels_list") or described["head"]["in_channels"]
-    specs = [FeatureSpec(width, 4 * 2**i) for i, width in enumerate(widths if isinstance(widths, list) else [widths])]
-    modules = {"head": HEADS.build(config.head, specs, described["num_classes"])}
-    if config.head.neck is not None:
-        modules["neck"] = NECKS.build(config.head.neck, specs)
-        if isinstance(config.head, SETRMLAConfig):
-            modules["head"] = HEADS.build(config.head, modules["neck"].features, described["num_classes"])
-    auxiliary = described["auxiliary"] or []
-    for (name, aux), given in zip(
-        config.auxiliary.items(), [auxiliary] if isinstance(auxiliary, dict) else auxiliary, strict=True
-    ):
-        spec = FeatureSpec(given["in_channels"], 8)
-        modules[f"auxiliary.{name}"] = HEADS.build(aux.head, [spec], described["num_classes"])
-    ours = {
-        f"{prefix}.{name}": tuple(x.shape)
-        for prefix, module in modules.items()
-        for name, x in module.state_dict().items()
-    }
-    return theirs, ours
-
-
-def test_heads_on_backbones_to_come_have_our_names_and_shapes(shared: Callable[..., Path]) -> None:
-    checked = set()
-    for path in sorted(shared("golden", "ssseg").glob("seg_*.json")):
-        case = json.loads(path.read_text())
-        if case["facts"].get("segmentor") in SEGMENTORS.keys() - {"ICNet"}:  # its parts stand inside of the backbone
-            theirs, ours = names_of(case)
-            assert theirs == ours, path.stem
-            checked.add(path.stem)
-    assert {"seg_depthwiseseparablefcn_fastscnn", "seg_upernet_beitbase", "seg_fcn_bisenetv2"} <= checked
+        try:
+            config_from_facts(small)
+        except ConfigError as error:
+            refused.append((recipe["segmentor_type"], str(error).partition(":")[0].rpartition(".")[0]))
+    assert set(refused) <= {("MCIBI", "head.norm_cfg")}  # a norm for each level of a plain transformer: not built yet
+    assert len(refused) <= 2
+    assert len(known) > 440
 
 
 def a_state() -> tuple[Any, Any, dict[str, Tensor]]:
