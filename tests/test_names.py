@@ -9,7 +9,14 @@ from segkit import registry
 from segkit.config.component import CONFIGS, type_name
 
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
-COMPONENTS = [pytest.param(table, name, id=f"{table.group}/{name}") for table in REGISTRIES for name in table.names()]
+OWN = {
+    table.group: [name for name in table.names() if table.config(name).__module__.startswith("segkit.")]
+    for table in REGISTRIES
+}
+"""Ours: other tests register components as a user would."""
+COMPONENTS = [
+    pytest.param(table, name, id=f"{table.group}/{name}") for table in REGISTRIES for name in OWN[table.group]
+]
 
 
 @pytest.mark.parametrize(("table", "name"), COMPONENTS)
@@ -25,7 +32,7 @@ def test_a_component_is_called_as_its_type(table: registry.Registry, name: str) 
 
 @pytest.mark.parametrize("table", REGISTRIES, ids=lambda table: table.group)
 def test_every_config_has_its_component(table: registry.Registry) -> None:
-    assert table.names() == sorted(CONFIGS[table.group])
+    assert set(CONFIGS[table.group]) <= set(table.names())
 
 
 def test_packages_import() -> None:
