@@ -193,7 +193,7 @@ def test_processes_are_restarted_if_configured(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
-    config, folder = tiny_config(trainer={"devices": 2, "timeout_s": 3.0}), tmp_path / "run"
+    config, folder = tiny_config(trainer={"devices": 2, "timeout_s": 15.0}), tmp_path / "run"
     process = start(config, folder)
     wait_for_step(process, folder, 4)
     os.kill(children(process.pid)[1], signal.SIGSTOP)

@@ -119,6 +119,6 @@ def test_killed_again_and_again_at_random_moments(tmp_path: Path, uninterrupted:
             kills += 1
         process.communicate()
         assert kills < 30
-    assert kills > 3
+    assert kills >= 2
     assert_same_state(folder, uninterrupted)
     assert losses(folder) == losses(uninterrupted)
