@@ -4,17 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from segkit.config.datasets import ShapesConfig
-from segkit.config.heads import (
-    APCNetConfig,
-    CE2PConfig,
-    Deeplabv3Config,
-    Deeplabv3PlusConfig,
-    ICNeckConfig,
-    LRASPPNetConfig,
-    MaskFormerConfig,
-    PSPNetConfig,
-    UPerNetConfig,
-)
+from segkit.config.heads import ICNeckConfig
 from segkit.config.inference import InferenceConfig
 from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
 from segkit.config.losses import CrossEntropyLossConfig, LossConfig
@@ -160,16 +150,10 @@ def processes(config: SegmentorConfig) -> int:
     return 1 if config.trainer.devices == "auto" else config.trainer.devices
 
 
-_POOLED = (PSPNetConfig, UPerNetConfig, CE2PConfig, ICNeckConfig, MaskFormerConfig)
-_POOLED_ONCE = (Deeplabv3Config, Deeplabv3PlusConfig, LRASPPNetConfig, APCNetConfig)
-"""Heads that normalise a map of one cell, whatever their options."""
-
-
 def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
     """Batch statistics of maps of one cell are of the images alone, and need two of them."""
     head = config.head
-    pyramids = [part for part in (head, head.neck) if isinstance(part, _POOLED)]
-    pooled = head.pools_to_one_cell or isinstance(head, _POOLED_ONCE) or any(1 in part.pool_scales for part in pyramids)
+    pooled = head.pools_to_one_cell or (head.neck is not None and head.neck.pools_to_one_cell)
     backbone: Any = config.backbone
     parts: list[tuple[Any, bool, Any]] = [
         (head, pooled, config.norm),

@@ -1,0 +1,66 @@
+"""What changes the backbone's features before any head sees them."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, PositiveFloat, PositiveInt
+
+from segkit.config.component import component
+from segkit.config.heads.base import NeckConfig, Scales
+
+
+def _power_of_two(factor: float) -> float:
+    if factor not in (4, 2, 1, 0.5, 0.25):
+        raise ValueError("must be 4, 2, 1, 0.5 or 0.25")
+    return factor
+
+
+Rescale = Annotated[float, AfterValidator(_power_of_two)]
+
+
+@component
+class Feature2PyramidConfig(NeckConfig):
+    """Rescales the equal-sized features of a plain vision transformer to a pyramid (Bao et al., 2021)."""
+
+    type: Literal["Feature2Pyramid"] = "Feature2Pyramid"
+    rescales: tuple[Rescale, ...] = (4, 2, 1, 0.5)
+    """Factor of each feature's height and width, finest first."""
+
+
+@component
+class ICNeckConfig(NeckConfig):
+    """The image cascade: a few convolutions see all of the image, the backbone half, its last stages a quarter.
+
+    Three features come out, for two auxiliary heads and the main one (Zhao et al., 2018, arXiv:1704.08545).
+    """
+
+    type: Literal["ICNeck"] = "ICNeck"
+    in_channels: PositiveInt = 3
+    """Channels of the images."""
+    channels: PositiveInt = 128
+    """Width of what comes out."""
+    light_channels: PositiveInt = 32
+    """Width of the convolutions on the full image."""
+    pool_channels: PositiveInt = 512
+    """Width of the pyramid pooling on the deepest feature."""
+    pool_scales: Scales = (1, 2, 3, 6)
+    """Side lengths of the pooling grids."""
+    branch_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 256, 256)
+    """Width of the branches of full, half and quarter resolution."""
+
+    def count(self, features: int) -> int:
+        return 3
+
+    @property
+    def pools_to_one_cell(self) -> bool:
+        return 1 in self.pool_scales
+
+
+@component
+class MLANeckConfig(NeckConfig):
+    """Normalises a vision transformer's features, and sums them from the deepest on (arXiv:2012.15840)."""
+
+    type: Literal["MLANeck"] = "MLANeck"
+    channels: PositiveInt = 256
+    """Width of what comes out: one feature for each, the deepest first."""
+    norm_eps: PositiveFloat = 1e-6
+    """Eps of the layer normalisation."""
