@@ -1,13 +1,15 @@
 """The look-up table from label values to class ids."""
 
 import pickle
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from segkit.data.labels import LabelMap, UnknownLabelError
-from segkit.errors import ConfigError
-from segkit.types import IGNORE_INDEX
+from segkit.data.labels import LabelMap, UnknownLabelError, require_classes
+from segkit.errors import ConfigError, DatasetError
+from segkit.types import IGNORE_INDEX, Sample
 
 SHIFTED = {0: "ignore", 1: 0, 2: 1, 3: 2}
 
@@ -56,3 +58,22 @@ def test_impossible_maps_are_refused() -> None:
         LabelMap({0: 3}, 3)
     with pytest.raises(ConfigError, match="at most 254"):
         LabelMap({}, 255)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.full((4, 4), 3, np.uint8), "x: label ids must be 0 to 2, or 255 to be ignored (got 3 (16 pixels))"),
+        (np.full((4, 4), 254, np.uint8), "got 254 (16 pixels)"),
+        (np.zeros((4, 4), np.int64), "x: a label must be uint8 class ids (got int64)"),
+    ],
+)
+def test_labels_that_nobody_mapped_are_looked_through(mask: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=re.escape(message)):
+        require_classes(Sample("x", np.zeros((4, 4, 3), np.uint8), mask), 3)
+
+
+def test_good_labels_pass() -> None:
+    mask = np.array([[0, 1], [2, 255]], np.uint8)
+    assert require_classes(Sample("x", np.zeros((2, 2, 3), np.uint8), mask), 3).mask is mask
+    assert require_classes(Sample("x", np.zeros((2, 2, 3), np.uint8), None), 3).mask is None

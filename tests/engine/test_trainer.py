@@ -165,8 +165,8 @@ def test_steps_that_are_not_finite_are_left_out_if_configured(
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     update = TrainStep._update
 
-    def spoilt(self: TrainStep, terms: dict[str, torch.Tensor]) -> StepOutcome:
-        outcome = update(self, terms)
+    def spoilt(self: TrainStep, terms: dict[str, torch.Tensor], seen: torch.Tensor) -> StepOutcome:
+        outcome = update(self, terms, seen)
         self.parameters[3].data.fill_(math.inf)  # as an infinite gradient would, while the loss is fine
         return outcome
 

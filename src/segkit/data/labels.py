@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from segkit.data.io import Array
 from segkit.errors import ConfigError, DatasetError
-from segkit.types import IGNORE_INDEX
+from segkit.types import IGNORE_INDEX, Sample
 
 MAX_CLASSES = 254
 """Ids fit into uint8 beside ``IGNORE_INDEX`` and the mark of unknown values."""
@@ -25,6 +25,27 @@ class UnknownLabelError(DatasetError):
     """
 
     counts: Mapping[int, int] = {}
+
+
+def require_classes(sample: Sample, num_classes: int) -> Sample:
+    """Hands on a sample whose label can be trained on; data sets and transforms of a user's own may make others.
+
+    Raises:
+        DatasetError: the mask is not uint8, or an id is neither a class nor ``IGNORE_INDEX``.
+    """
+    if sample.mask is None:
+        return sample
+    if sample.mask.dtype != np.uint8:
+        raise DatasetError(f"{sample.name}: a label must be uint8 class ids (got {sample.mask.dtype})")
+    ids = max(num_classes, 2)
+    wrong = cv2.inRange(sample.mask, ids, IGNORE_INDEX - 1)
+    if cv2.hasNonZero(wrong):
+        values, counts = np.unique(sample.mask[wrong > 0], return_counts=True)
+        found = zip(values[:5].tolist(), counts[:5].tolist(), strict=True)
+        shown = ", ".join(f"{value} ({count} pixels)" for value, count in found)
+        text = f"label ids must be 0 to {ids - 1}, or {IGNORE_INDEX} to be ignored (got {shown})"
+        raise DatasetError(f"{sample.name}: {text}")
+    return sample
 
 
 class LabelMap:

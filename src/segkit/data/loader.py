@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from segkit.config.training import DataloaderConfig
+from segkit.data.labels import require_classes
 from segkit.data.pipeline import Pipeline
 from segkit.data.sampler import Key, TrainBatches, eval_batches, sample_rng
 from segkit.errors import DatasetError, SegkitError
@@ -54,7 +55,7 @@ class Source:
         index = key.visit % len(self.dataset)
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                return self.pipeline(self.dataset[index], rng)
+                return require_classes(self.pipeline(self.dataset[index], rng), len(self.dataset.info.names))
             except DatasetError as error:
                 if not self.skip_errors:
                     raise

@@ -30,6 +30,11 @@ class Precision:
         """Whether the loss is scaled, and so a step may be left out while the scale is being found."""
         return self.scaler.is_enabled()
 
+    @property
+    def loss_scale(self) -> float | None:
+        """The factor now, None without one; waits for the device."""
+        return self.scaler.get_scale() if self.scales else None
+
     def autocast(self) -> AbstractContextManager[None]:
         """The context of the network's forward pass; losses belong outside."""
         return autocast(self.config, self.device)

@@ -161,18 +161,19 @@ class RunLog:
         """A line for the person who watches."""
         self.console.print(text, markup=False)
 
-    def step(self, report: Report, epoch: int, lr: float) -> None:
-        """Takes in a step of pass ``epoch``, counted from 1; every ``log_interval_steps`` it is told."""
+    def step(self, report: Report, epoch: int, lr: float) -> dict[str, Any] | None:
+        """Takes in a step of pass ``epoch``, counted from 1; every ``log_interval_steps`` it is told, and returned."""
         self.meter.add(report.terms)
         if not self.speaks:
-            return
+            return None
         if self._bar is not None:
             figures = f"epoch {epoch}/{self.total_epochs}  loss {report.loss:.4f}"
             self._bar.update(self._bar.task_ids[0], completed=report.step, figures=figures)
         if report.step % self.config.log_interval_steps == 0 or report.step == self.total_steps:
-            self._line(report, epoch, lr)
+            return self._line(report, epoch, lr)
+        return None
 
-    def _line(self, report: Report, epoch: int, lr: float) -> None:
+    def _line(self, report: Report, epoch: int, lr: float) -> dict[str, Any]:
         means = self.meter.take()
         step_s, wait = self.watch.take()
         speed = self.batch_size / step_s
@@ -195,6 +196,7 @@ class RunLog:
         scalars |= {f"terms/{name}": value for name, value in means.items()} if len(means) > 1 else {}
         scalars |= {} if report.grad_norm is None else {"grad_norm": report.grad_norm}
         self._scalars("train", scalars, report.step)
+        return record
 
     def validation(self, step: int, epoch: int, scores: Mapping[str, Scores], info: ClassInfo, seconds: float) -> None:
         """Tells an evaluation.

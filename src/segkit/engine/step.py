@@ -16,6 +16,7 @@ from segkit import dist
 from segkit.config.training import TrainerConfig
 from segkit.engine.amp import Precision
 from segkit.models.segmentor import Segmentor
+from segkit.ops.labels import classes_present
 from segkit.types import IGNORE_INDEX, Batch, StepInfo
 
 
@@ -50,11 +51,13 @@ class StepOutcome:
 
     Attributes:
         terms: the terms of the loss of this process's part of the batch, on the device; the loss is their sum.
+        seen: (255,) bool, the class ids that occur in this process's part of the batch.
         grad_norm: norm of the gradients before clipping, over all parameters; None where it was not needed.
         skipped: whether the update was left out, because a gradient was not finite.
     """
 
     terms: dict[str, Tensor]
+    seen: Tensor
     grad_norm: Tensor | None = None
     skipped: bool = False
 
@@ -106,7 +109,8 @@ class TrainStep:
                 inputs = (self._images(part), target, epoch, learning_rate)
                 terms = self._backward(inputs, None if shares is None else shares[index])
             total = {name: total[name] + term if name in total else term for name, term in terms.items()}
-        return self._update(total)
+        seen = torch.cat([classes_present(target, IGNORE_INDEX) for target in targets]).any(dim=0)
+        return self._update(total, seen)
 
     def _target(self, part: Batch) -> Tensor:
         """(N, H, W) int64 on the device."""
@@ -142,7 +146,7 @@ class TrainStep:
         self.precision.scaler.scale(loss).backward()
         return {name: term.detach() for name, term in terms.items()}
 
-    def _update(self, terms: dict[str, Tensor]) -> StepOutcome:
+    def _update(self, terms: dict[str, Tensor], seen: Tensor) -> StepOutcome:
         scaler, limit = self.precision.scaler, self.config.clip_grad_norm
         skip_bad = self.config.non_finite == "skip" and not self.precision.scales  # the scaler skips by itself
         norm = None
@@ -151,9 +155,9 @@ class TrainStep:
             gradients = [p.grad for p in self.parameters if p.grad is not None]
             norm = get_total_norm(gradients)
             if skip_bad and not math.isfinite(norm.item()):  # the one place that waits, and only if configured
-                return StepOutcome(terms, norm, skipped=True)
+                return StepOutcome(terms, seen, norm, skipped=True)
             if limit is not None:
                 clip_grads_with_norm_(self.parameters, limit, norm)
         scaler.step(self.optimizer)
         scaler.update()
-        return StepOutcome(terms, norm)
+        return StepOutcome(terms, seen, norm)

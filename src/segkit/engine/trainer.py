@@ -32,6 +32,7 @@ from segkit.config.segmentor import SegmentorConfig
 from segkit.data.scan import scan_labels
 from segkit.engine.amp import Precision
 from segkit.engine.checkpoints import Checkpoints
+from segkit.engine.diagnostics import Diagnostics
 from segkit.engine.ema import Ema
 from segkit.engine.evaluator import Evaluator
 from segkit.engine.log import RunLog
@@ -50,6 +51,7 @@ from segkit.metrics.scores import Scores
 from segkit.types import Batch
 
 _SHOWN = 8
+_REMEDY = "lower scheduler.optimizer.lr, set trainer.clip_grad_norm, or use bfloat16 in place of float16"
 
 
 class Trainer:
@@ -136,6 +138,7 @@ class Trainer:
             batch_size=config.dataloader.total_batch_size,
             speaks=self.is_main,
         )
+        self.diagnostics = Diagnostics(self.info.names, config.dataloader, say=self.log.say)
         self.state = TrainState(
             config,
             self.info,
@@ -160,6 +163,8 @@ class Trainer:
             changed = [line for line in changed_options(payload["config"], to_plain(self.config)) if _matters(line)]
             if changed:
                 self.notes.append(f"options changed since: {'; '.join(changed[:_SHOWN])}")
+        if self.progress.step < self.loader.steps_per_epoch:
+            self.diagnostics.horizon = self.loader.steps_per_epoch
         self.began = time.perf_counter() - self.progress.time_s
 
     def fit(self) -> RunResult:
@@ -244,11 +249,15 @@ class Trainer:
         """Logs finished steps; returns whether some process was asked to stop."""
         stop = False
         for report in reports:
+            stop |= report.stop
             if report.bad_names is not None:
                 self._not_finite(report)
-            else:
-                self.log.step(report, self._epoch(report.step - 1), self.scheduler.lr_at(report.step - 1))
-            stop |= report.stop
+                continue
+            self._require_finite_gradient(report)
+            record = self.log.step(report, self._epoch(report.step - 1), self.scheduler.lr_at(report.step - 1))
+            self.diagnostics.step(report)
+            if record is not None:
+                self.diagnostics.line(record, self.precision.loss_scale)
         return stop
 
     def _not_finite(self, report: Report) -> None:
@@ -260,7 +269,17 @@ class Trainer:
         if self.config.trainer.non_finite == "skip":
             self.log.say(f"{text}; the step is left out")
             return
-        raise TrainingError(f"{text}; {self._last_good()}")
+        raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
+
+    def _require_finite_gradient(self, report: Report) -> None:
+        """An infinite gradient would spoil every weight; float16's scaler leaves such steps out by itself."""
+        if report.grad_norm is None or math.isfinite(report.grad_norm) or self.precision.scales:
+            return
+        text = f"step {report.step}: the loss is finite ({report.loss:g}), but its gradient is not"
+        if self.config.trainer.non_finite == "skip":
+            self.log.say(f"{text}; the step is left out")
+            return
+        raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
 
     def _save_due(self) -> bool:
         step, config = self.progress.step, self.config.trainer
@@ -285,8 +304,7 @@ class Trainer:
         if not math.isfinite(get_total_norm(weights, norm_type=math.inf).item()):
             bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
             text = f"step {self.progress.step}: weights are not finite: {', '.join(bad[:3])} ({len(bad)} in all)"
-            hint = "lower scheduler.optimizer.lr, or set trainer.clip_grad_norm"
-            raise TrainingError(f"{text}; {hint}; {self._last_good()}")
+            raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
 
     def _evaluation_due(self) -> bool:
         step, every = self.progress.step, self.config.trainer.eval_interval_epochs
@@ -344,6 +362,7 @@ class Trainer:
         self.log.say(f"run folder: {self.folder.path}")
         for note in self.notes:
             self.log.say(note)
+        self.diagnostics.schedule(self.scheduler, self.optimizer)
 
 
 def _resume_source(config: SegmentorConfig, folder: RunFolder) -> Path | None:

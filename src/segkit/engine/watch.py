@@ -1,6 +1,5 @@
 """What all processes must agree on after each step: whether to go on. Never waits for the device's newest step."""
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from torch import Tensor
 
 from segkit import dist
 from segkit.engine.step import StepOutcome
+
+_NO_NORM = -1.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Report:
         terms: the terms of the loss, averaged over the processes.
         stop: whether some process was asked to stop.
         grad_norm: norm of the gradients before clipping; None where it was not computed.
+        seen: (255,) bool, the class ids that occur in the batch of any process.
+        names: ids of this process's samples.
         bad_names: where the loss is not finite: ids of this process's samples if it is to blame; None if it is finite.
     """
 
@@ -28,6 +31,8 @@ class Report:
     terms: Mapping[str, float]
     stop: bool
     grad_norm: float | None
+    seen: Tensor
+    names: Sequence[str]
     bad_names: Sequence[str] | None
 
     @property
@@ -62,8 +67,8 @@ class Watch:
         values = torch.stack([term.float() for term in outcome.terms.values()])
         bad = (~values.isfinite().all()).float()
         asked = torch.full_like(bad, float(stop))
-        shared = dist.mean_over_ranks(torch.cat([torch.stack([asked, bad]), values]))
-        norm = torch.full_like(bad, torch.nan) if outcome.grad_norm is None else outcome.grad_norm.float()
+        shared = dist.mean_over_ranks(torch.cat([torch.stack([asked, bad]), values, outcome.seen.float()]))
+        norm = torch.full_like(bad, _NO_NORM) if outcome.grad_norm is None else outcome.grad_norm.float()
         shared = torch.cat([shared, torch.stack([bad, norm])])
         event = None
         if shared.is_cuda:
@@ -86,8 +91,17 @@ class Watch:
             step, keys, names, shared, event = self._pending.popleft()
             if event is not None:
                 event.synchronize()
-            stop, bad, *values, own, norm = shared.tolist()
-            blamed = (names if own else ()) if bad else None
-            terms = dict(zip(keys, values, strict=True))
-            reports.append(Report(step, terms, stop > 0, None if math.isnan(norm) else norm, blamed))
+            stop, bad, *values = shared[: 2 + len(keys)].tolist()
+            own, norm = shared[-2:].tolist()
+            reports.append(
+                Report(
+                    step,
+                    terms=dict(zip(keys, values, strict=True)),
+                    stop=stop > 0,
+                    grad_norm=None if norm == _NO_NORM else norm,
+                    seen=shared[2 + len(keys) : -2] > 0,
+                    names=names,
+                    bad_names=(names if own else ()) if bad else None,
+                )
+            )
         return reports
