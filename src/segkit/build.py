@@ -13,7 +13,9 @@ from segkit.config.losses import LossConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import OptimizerConfig, SchedulerConfig
 from segkit.config.transforms import NormalizeConfig, PaddingConfig, TransformConfig
+from segkit.data.counts import count_classes
 from segkit.data.loader import EvalLoader, Source, TrainLoader
+from segkit.data.orders import ClassBalanced, Order, order_of
 from segkit.data.pipeline import Pipeline
 from segkit.data.preprocess import Preprocessor
 from segkit.dist import rank, world_size
@@ -169,11 +171,22 @@ def build_loader(config: SegmentorConfig, role: Role, dataset: Dataset | None = 
     return TrainLoader(
         source,
         config.dataloader,
+        order=_build_order(config, source.dataset),
         repeat_times=config.dataset.repeat_times,
         accumulation_steps=config.trainer.accumulation_steps,
         rank=rank(),
         world_size=world_size(),
     )
+
+
+def _build_order(config: SegmentorConfig, dataset: Dataset) -> Order:
+    """Which samples an epoch visits: the data set's own order, or as rare classes ask for."""
+    order = order_of(dataset)
+    balance = config.dataloader.class_balance
+    if not balance.enabled:
+        return order
+    pixels = count_classes(dataset, skip_errors=config.dataset.on_error == "skip")
+    return ClassBalanced(order.visits, pixels, temperature=balance.temperature, min_pixels=balance.min_pixels)
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:

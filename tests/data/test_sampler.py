@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segkit.data.orders import EverySample
 from segkit.data.sampler import Key, TrainBatches, epoch_order, eval_batches, sample_rng
 from segkit.errors import ConfigError
 
@@ -10,7 +11,7 @@ from segkit.errors import ConfigError
 def batches(
     visits: int = 40, size: int = 8, *, rank: int = 0, world: int = 1, parts: int = 1, **kwargs
 ) -> TrainBatches:
-    return TrainBatches(visits, size, seed=3, rank=rank, world_size=world, parts=parts, **kwargs)
+    return TrainBatches(EverySample(visits), size, seed=3, rank=rank, world_size=world, parts=parts, **kwargs)
 
 
 def global_step(step: int, world: int, parts: int) -> list[Key]:
@@ -29,7 +30,7 @@ def test_an_epoch_visits_everything_once_and_epochs_differ() -> None:
     loader = batches()
     epochs = [[key for step in range(5) for key in loader.batch(epoch * 5 + step, 0)] for epoch in range(3)]
     for number, epoch in enumerate(epochs):
-        assert sorted(epoch) == [Key(number, visit) for visit in range(40)]
+        assert sorted(epoch) == [Key(number, visit, visit) for visit in range(40)]
     assert len({tuple(key.visit for key in epoch) for epoch in epochs}) == 3
 
 
@@ -47,7 +48,7 @@ def test_the_rest_of_an_epoch_is_dropped_or_filled_up() -> None:
     last = filled.batch(2, 0)
     assert len(last) == 8
     assert last[4:] == filled.batch(0, 0)[:4]
-    assert {key for step in range(3) for key in filled.batch(step, 0)} == {Key(0, visit) for visit in range(20)}
+    assert {key for step in range(3) for key in filled.batch(step, 0)} == {Key(0, visit, visit) for visit in range(20)}
     assert batches(visits=3, drop_last=False).batch(0, 0)[3:6] == batches(visits=3, drop_last=False).batch(0, 0)[:3]
 
 

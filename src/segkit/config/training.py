@@ -246,6 +246,18 @@ Scheduler = Annotated[SchedulerConfig, Choice("scheduler")]
 
 
 @component
+class ClassBalanceConfig:
+    """Training images drawn by the classes in them, rare ones more often (Hoyer et al., 2022, arXiv:2111.14887)."""
+
+    enabled: bool = False
+    """Draw images so; all training labels are read once before the first step."""
+    temperature: PositiveFloat = 0.01
+    """The lower, the more the rarest classes count; 1 is nearly the same for all classes."""
+    min_pixels: PositiveInt = 100
+    """An image shows a class if it has as many pixels of it."""
+
+
+@component
 class DataloaderConfig:
     """How samples become batches."""
 
@@ -261,6 +273,8 @@ class DataloaderConfig:
     """Copy batches through page-locked memory when there is a GPU."""
     drop_last: bool = True
     """Leave out an epoch's last images if they fill no batch; false fills it up from the epoch's beginning."""
+    class_balance: ClassBalanceConfig = ClassBalanceConfig()
+    """Show images with rare classes more often, instead of every image once an epoch."""
 
 
 @component

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from segkit.config.training import DataloaderConfig
 from segkit.data.labels import require_classes
+from segkit.data.orders import Order, Repeated, order_of
 from segkit.data.pipeline import Pipeline
 from segkit.data.sampler import Key, TrainBatches, eval_batches, sample_rng
 from segkit.errors import DatasetError, SegkitError
@@ -52,7 +53,7 @@ class Source:
     def load(self, key: Key, skipped: list[str]) -> Sample:
         """One transformed sample; the messages of samples that were replaced are added to ``skipped``."""
         rng = sample_rng(self.seed, key.epoch, key.visit)
-        index = key.visit % len(self.dataset)
+        index = key.sample
         for _ in range(_MAX_REPLACEMENTS):
             try:
                 return require_classes(self.pipeline(self.dataset[index], rng), len(self.dataset.info.names))
@@ -183,7 +184,8 @@ class TrainLoader(_Loader):
     Args:
         source: what samples are made from.
         config: batch size and workers.
-        repeat_times: visits to each sample in an epoch.
+        order: which samples an epoch visits; None takes the data set's own order.
+        repeat_times: how often an epoch goes through that order.
         accumulation_steps: parts that a step is cut into; each is a batch of its own.
         rank: this process.
         world_size: number of processes.
@@ -194,6 +196,7 @@ class TrainLoader(_Loader):
         source: Source,
         config: DataloaderConfig,
         *,
+        order: Order | None = None,
         repeat_times: int = 1,
         accumulation_steps: int = 1,
         rank: int = 0,
@@ -202,7 +205,7 @@ class TrainLoader(_Loader):
         super().__init__(source, config, by_size=False)
         self.accumulation_steps = accumulation_steps
         self.batches = TrainBatches(
-            len(source.dataset) * repeat_times,
+            Repeated(order_of(source.dataset) if order is None else order, repeat_times),
             config.total_batch_size,
             seed=source.seed,
             rank=rank,

@@ -89,7 +89,7 @@ class Evaluator:
         rows = []
         for index in np.unique(np.linspace(0, total - 1, min(count, total), dtype=int)).tolist():
             raw = source.dataset[index]
-            batch = to_batch(collate([source.load(Key(0, index), [])], source.pad_to))
+            batch = to_batch(collate([source.load(Key(0, index, index), [])], source.pad_to))
             (preds,) = self._classes(model, self._images(batch), batch)
             rows.append((raw.image, raw.mask, preds.cpu().numpy()))
         return rows
