@@ -25,7 +25,7 @@ def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Prob
         training: check what only a training needs, too: batches, crops, losses, the schedule, files to start from.
     """
     of_use = (_classes, _channels, _inference)
-    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, _monitor, _files)
+    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, _monitor, _rehearsal, _files)
     rules = (*of_use, *of_training) if training else of_use
     return [problem for rule in rules for problem in rule(config)]
 
@@ -211,6 +211,11 @@ def _monitor(config: SegmentorConfig) -> Iterator[Problem]:
         yield Problem("trainer.monitor", text + hint(name, METRICS))
     if name.startswith("ema/") and not config.ema.enabled:
         yield Problem("trainer.monitor", f"{name} needs ema.enabled=true")
+
+
+def _rehearsal(config: SegmentorConfig) -> Iterator[Problem]:
+    if config.trainer.dry_run and config.trainer.debug is not None:
+        yield Problem("trainer.debug", "cannot be set together with trainer.dry_run; choose one")
 
 
 def _files(config: SegmentorConfig) -> Iterator[Problem]:

@@ -351,6 +351,10 @@ class TrainerConfig:
     """Times that the processes are started anew from the last checkpoint after a failure."""
     scan_samples: NonNegativeInt = 32
     """Training labels to look through before the first step; 0 for none."""
+    dry_run: bool = False
+    """Build everything, take a step and evaluate a batch, tell time and memory, and leave nothing behind."""
+    debug: Literal["overfit_batch"] | None = None
+    """overfit_batch trains on one batch alone, tells whether it can be learnt, and leaves nothing behind."""
 
 
 @component

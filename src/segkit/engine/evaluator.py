@@ -1,6 +1,7 @@
 """Evaluation while training: every process takes its share, one all-reduce joins the counts."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,19 +57,20 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(
-        self, models: Mapping[str, nn.Module], *, check: Callable[[], None] = lambda: None
+        self, models: Mapping[str, nn.Module], *, check: Callable[[], None] = lambda: None, limit: int | None = None
     ) -> dict[str, Scores]:
         """Scores of each model; images are read once for all.
 
         Args:
             models: by name; put into eval mode, and left there.
             check: called before each batch; may raise to leave.
+            limit: batches to look at; None looks at all.
         """
         matrices = {name: ConfusionMatrix(self.num_classes, self.device) for name in models}
         for model in models.values():
             model.eval()
             dist.broadcast_buffers(model)  # plain batch norm has statistics of its own on each rank
-        for batch in self.loader:
+        for batch in islice(self.loader, limit):
             check()
             if batch.masks is None:
                 raise DatasetError(f"no labels to evaluate on: {', '.join(batch.names)}")
@@ -90,9 +92,14 @@ class Evaluator:
         for index in np.unique(np.linspace(0, total - 1, min(count, total), dtype=int)).tolist():
             raw = source.dataset[index]
             batch = to_batch(collate([source.load(Key(0, index, index), [])], source.pad_to))
-            (preds,) = self._classes(model, self._images(batch), batch)
+            (preds,) = self.predict(model, batch)
             rows.append((raw.image, raw.mask, preds.cpu().numpy()))
         return rows
+
+    @torch.no_grad()
+    def predict(self, model: nn.Module, batch: Batch) -> list[Tensor]:
+        """The classes of each image, (height, width) uint8, as large as it was read; the model is in eval mode."""
+        return self._classes(model, self._images(batch), batch)
 
     def _images(self, batch: Batch) -> Tensor:
         images: Tensor = self.preprocess(

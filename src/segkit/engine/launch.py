@@ -5,11 +5,12 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,7 @@ from segkit.config.validate import validate
 from segkit.engine.devices import count_processes, share_of_threads
 from segkit.engine.heartbeat import Heartbeat
 from segkit.engine.process import die_with_parent, is_external, open_store, process_group, run_process
+from segkit.engine.rehearsal import rehearses
 from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result
 from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, TrainingStopped
 
@@ -57,9 +59,8 @@ def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> 
     if config is None:
         raise TypeError("config is needed where torchrun did not start this process")
     _check(config)
-    folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
     processes = count_processes(config.trainer)
-    with _prepared(config, folder):
+    with _folder(config, run_dir) as folder, _prepared(config, folder):
         if processes == 1:
             return run_process(config, folder)
         return _launch(config, folder, processes)
@@ -70,6 +71,16 @@ def _check(config: SegmentorConfig) -> None:
     problems = cross_checks(config)
     if problems:
         raise ConfigError(problems)
+
+
+@contextmanager
+def _folder(config: SegmentorConfig, run_dir: str | Path | None) -> Iterator[RunFolder]:
+    """The run folder; that of a rehearsal is gone afterwards."""
+    if rehearses(config.trainer):
+        with tempfile.TemporaryDirectory(prefix="segkit-") as temporary:
+            yield RunFolder(Path(temporary))
+    else:
+        yield RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
 
 
 @contextmanager
@@ -223,17 +234,17 @@ def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) 
     if torch_dist.is_torchelastic_launched():  # by another launcher, the parent may be a shell that comes and goes
         die_with_parent()
     store, rank, world_size = open_store()
-    prepared: AbstractContextManager[None] = nullcontext()
-    if rank == 0:
-        if config is None:
-            raise TypeError("rank 0 needs a config")
-        _check(config)
-        folder = RunFolder(Path(run_dir) if run_dir is not None else new_run_dir(config))
-        store.set("config", json.dumps({"tree": to_plain(config), "run_dir": str(folder.path.resolve())}))
-        prepared = _prepared(config, folder)
-    else:
-        told = json.loads(store.get("config"))
-        config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
-    with prepared, Heartbeat(store, rank, world_size) as heartbeat, process_group(config, store, rank, world_size):
-        run_process(config, folder, heartbeat.at)
-    return read_result(folder)
+    with ExitStack() as stack:
+        if rank == 0:
+            if config is None:
+                raise TypeError("rank 0 needs a config")
+            _check(config)
+            folder = stack.enter_context(_folder(config, run_dir))
+            store.set("config", json.dumps({"tree": to_plain(config), "run_dir": str(folder.path.resolve())}))
+            stack.enter_context(_prepared(config, folder))
+        else:
+            told = json.loads(store.get("config"))
+            config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
+        heartbeat = stack.enter_context(Heartbeat(store, rank, world_size))
+        stack.enter_context(process_group(config, store, rank, world_size))
+        return run_process(config, folder, heartbeat.at)

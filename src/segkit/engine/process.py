@@ -14,6 +14,7 @@ from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from segkit import dist
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.devices import choose_device, set_backends, share_of_threads
+from segkit.engine.rehearsal import rehearse, rehearses
 from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.trainer import Trainer
 
@@ -36,7 +37,8 @@ def run_process(config: SegmentorConfig, folder: RunFolder, at: Callable[[str], 
     set_backends(config.trainer, threads)
     writes = alone or torch_dist.get_rank() == 0
     with folder.locked() if writes else nullcontext():
-        return Trainer(config, folder, choose_device(config.trainer, local_rank), at).fit()
+        trainer = Trainer(config, folder, choose_device(config.trainer, local_rank), at)
+        return rehearse(trainer) if rehearses(config.trainer) else trainer.fit()
 
 
 def open_store() -> tuple[Store, int, int]:

@@ -180,7 +180,8 @@ class Trainer:
         with self.signals, closing(self._batches()) as batches:
             self.log.open(self.progress)
             try:
-                self._introduce()
+                self.log.say(f"run folder: {self.folder.path}")
+                self.introduce()
                 if self._evaluation_due():  # the run was cut off in the middle of it
                     self._evaluate()
                 for parts in self.log.watch.waiting(batches):
@@ -350,7 +351,8 @@ class Trainer:
             return "there is no checkpoint yet"
         return f"last checkpoint: {self.folder.last}" + (f" (step {self.saved_step})" if self.saved_step >= 0 else "")
 
-    def _introduce(self) -> None:
+    def introduce(self) -> None:
+        """Says what is trained on what, and what is worth knowing of it."""
         config = self.config
         count = sum(p.numel() for p in self.model.parameters())
         self.log.say(
@@ -359,7 +361,6 @@ class Trainer:
             f"{self.total_steps} steps of {config.dataloader.total_batch_size} images on "
             f"{dist.world_size()} x {self.device.type}"
         )
-        self.log.say(f"run folder: {self.folder.path}")
         for note in self.notes:
             self.log.say(note)
         self.diagnostics.schedule(self.scheduler, self.optimizer)
