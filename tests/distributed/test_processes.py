@@ -34,7 +34,7 @@ GENTLE = {"optimizer": SGDConfig(lr=0.01)}
 
 
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(plugin.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(plugin.__file__).parents[1]), prepend=os.pathsep)
     # The pixels that count are spread unevenly over images and processes.
     uneven = {"forget": plugin.ForgetLabelsConfig(), "flip": RandomFlipConfig(), "normalize": NormalizeConfig()}
     config = tiny_config(
@@ -124,7 +124,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "def broken(self, parts, **step):\n    raise ZeroDivisionError(f'rank {os.environ[\"RANK\"]}')\n"
         "if 'RANK' in os.environ:\n    step.TrainStep.__call__ = broken\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.syspath_prepend(str(tmp_path))
     config = replace(tiny_config(trainer={"devices": 2}), plugins=("broken_plugin",))
     with pytest.raises(RuntimeError, match=r"process \d failed.*\n(.*\n)*.*ZeroDivisionError: rank \d"):

@@ -345,6 +345,10 @@ class TrainerConfig:
     """Keep images in the memory order that GPUs convolve fastest."""
     cudnn_benchmark: bool = True
     """Let cuDNN try algorithms for the sizes it meets."""
+    max_hours: PositiveFloat | None = None
+    """Stop after so many hours, with everything saved; the same command goes on. Each start has its own time."""
+    grace_s: PositiveFloat = 120.0
+    """Seconds that the training may take to finish its step and save it once a signal asks it to stop."""
     timeout_s: PositiveFloat = 1800.0
     """A process that waits longer for the others gives up."""
     max_restarts: NonNegativeInt = 0

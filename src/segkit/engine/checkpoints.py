@@ -34,6 +34,10 @@ class Checkpoints:
             CheckpointError: if the disk is full or the folder cannot be written; the older files are untouched.
         """
         write_checkpoint(self.folder.last, payload)
+        self.link(epoch=epoch, best=best)
+
+    def link(self, *, epoch: int | None, best: bool) -> None:
+        """Gives ``last`` its further names; again after a run was killed before it had done so."""
         if best:
             _link(self.folder.last, self.folder.best)
         if epoch is not None and self.keep:

@@ -57,13 +57,19 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(
-        self, models: Mapping[str, nn.Module], *, check: Callable[[], None] = lambda: None, limit: int | None = None
+        self,
+        models: Mapping[str, nn.Module],
+        *,
+        check: Callable[[], None] = lambda: None,
+        meet: Callable[[], None] = lambda: None,
+        limit: int | None = None,
     ) -> dict[str, Scores]:
         """Scores of each model; images are read once for all.
 
         Args:
             models: by name; put into eval mode, and left there.
             check: called before each batch; may raise to leave.
+            meet: called when this process's share is done, before it waits for the others; may raise to leave.
             limit: batches to look at; None looks at all.
         """
         matrices = {name: ConfusionMatrix(self.num_classes, self.device) for name in models}
@@ -80,6 +86,7 @@ class Evaluator:
                 preds = self._classes(model, images, batch)
                 for pred, target in zip(preds, targets, strict=True):
                     matrices[name].update(pred, target)
+        meet()
         return {name: compute_scores(matrix.sum_over_ranks()) for name, matrix in matrices.items()}
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -29,11 +30,15 @@ from segkit.engine.devices import count_processes, share_of_threads
 from segkit.engine.heartbeat import Heartbeat
 from segkit.engine.process import die_with_parent, is_external, open_store, process_group, run_process
 from segkit.engine.rehearsal import rehearses
-from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result
+from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result, read_stop
+from segkit.engine.worker import place_note
 from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, TrainingStopped
 
-_GRACE_S = 120
-"""Time that processes have to save when they are asked to stop."""
+_LINES = 8
+"""Last lines of a dead process that are told."""
+
+_MARGIN_S = 5
+"""Time between the end of trainer.grace_s, when processes leave by themselves, and the agent's SIGKILL."""
 
 _AGENT_KILLS_AFTER_S = 15
 """Half of the time that torch's agent leaves the other processes after one has failed."""
@@ -114,7 +119,8 @@ def _launch(config: SegmentorConfig, folder: RunFolder, processes: int) -> RunRe
         max_restarts=config.trainer.max_restarts,
         monitor_interval=0.1,
     )
-    launch.shutdown_timeout = _GRACE_S  # older torch has no such field, and waits 30 s
+    # Older torch has no such field, and waits 30 s.
+    launch.shutdown_timeout = math.ceil(config.trainer.grace_s) + _MARGIN_S
     command = ["-m", "segkit.engine.worker", str(folder.path)]
     try:
         with _environment(config, processes), _launcher_signals(), _quiet_agent():
@@ -122,10 +128,19 @@ def _launch(config: SegmentorConfig, folder: RunFolder, processes: int) -> RunRe
     except ChildFailedError as failed:
         raise _failure(failed.failures, folder) from None
     except SignalException as stop:
+        _raise_if_stopped(folder)
         number = signal.Signals(stop.sigval)
         text = f"stopped by {number.name}; trainer.run_dir={folder.path} goes on from the last checkpoint"
         raise TrainingStopped(text, 128 + number) from None
+    _raise_if_stopped(folder)
     return read_result(folder)
+
+
+def _raise_if_stopped(folder: RunFolder) -> None:
+    """Tells what the processes left, if they stopped on request."""
+    error = read_stop(folder)
+    if error is not None:
+        raise error from None
 
 
 @contextmanager
@@ -195,18 +210,31 @@ def _failure(failures: Mapping[int, ProcessFailure], folder: RunFolder) -> Excep
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
         why = " (often: out of memory)" if name == "SIGKILL" else ""
-        return TrainingError(f"process {rank} (pid {failure.pid}) was ended by {name}{why}; {_go_on(folder)}")
+        text = f"process {rank} (pid {failure.pid}) was ended by {name}{why}{_place(failure)}; {_go_on(folder)}"
+        return TrainingError(text + _last_lines(folder, rank))
     if details.get("user"):
         kind = getattr(errors, details["kind"], SegkitError)
-        if issubclass(kind, TrainingStopped):
-            return TrainingStopped(details["text"], details["exit_code"])
         if details["lost"]:
             return TrainingError(f"{details['text']}; {_go_on(folder)}")
         return kind(details["text"]) if issubclass(kind, SegkitError) else SegkitError(details["text"])
     if details:
         callstack = failure.error_file_data["message"]["extraInfo"]["py_callstack"]
         return RuntimeError(f"process {rank} failed; {_go_on(folder)}\n\n{callstack}")
-    return RuntimeError(f"process {rank} ended with exit code {failure.exitcode}; {_go_on(folder)}")
+    text = f"process {rank} ended with exit code {failure.exitcode}{_place(failure)}; {_go_on(folder)}"
+    return RuntimeError(text + _last_lines(folder, rank))
+
+
+def _place(failure: ProcessFailure) -> str:
+    """Where the training was when the process died without a word."""
+    note = place_note(failure.error_file)
+    return f" at {note.read_text(encoding='utf-8')}" if note.exists() else ""
+
+
+def _last_lines(folder: RunFolder, rank: int) -> str:
+    """What the process said last; rank 0 said it on the console."""
+    log = folder.process_log(rank)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "".join(f"\n{log}: {line}" for line in lines[-_LINES:])
 
 
 def _order(failure: ProcessFailure, killed_by_agent: bool) -> tuple[int, float]:
@@ -245,6 +273,6 @@ def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) 
         else:
             told = json.loads(store.get("config"))
             config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
-        heartbeat = stack.enter_context(Heartbeat(store, rank, world_size))
+        heartbeat = stack.enter_context(Heartbeat(store, rank, world_size, timeout_s=config.trainer.timeout_s))
         stack.enter_context(process_group(config, store, rank, world_size))
-        return run_process(config, folder, heartbeat.at)
+        return run_process(config, folder, heartbeat)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
@@ -14,18 +14,19 @@ from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from segkit import dist
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.devices import choose_device, set_backends, share_of_threads
+from segkit.engine.heartbeat import Alone, Heartbeat
 from segkit.engine.rehearsal import rehearse, rehearses
 from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.trainer import Trainer
 
 
-def run_process(config: SegmentorConfig, folder: RunFolder, at: Callable[[str], None] | None = None) -> RunResult:
+def run_process(config: SegmentorConfig, folder: RunFolder, peers: Alone | Heartbeat | None = None) -> RunResult:
     """Trains in this process, which belongs to a group if there is one.
 
     Args:
         config: all options.
         folder: of the run; it exists.
-        at: told where the training is, as in "step 12".
+        peers: the other processes; None if there are none.
 
     Raises:
         SegkitError: see :class:`Trainer`.
@@ -37,7 +38,7 @@ def run_process(config: SegmentorConfig, folder: RunFolder, at: Callable[[str], 
     set_backends(config.trainer, threads)
     writes = alone or torch_dist.get_rank() == 0
     with folder.locked() if writes else nullcontext():
-        trainer = Trainer(config, folder, choose_device(config.trainer, local_rank), at)
+        trainer = Trainer(config, folder, choose_device(config.trainer, local_rank), peers)
         return rehearse(trainer) if rehearses(config.trainer) else trainer.fit()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import yaml
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
-from segkit.errors import TrainingError
+from segkit.errors import TrainingError, TrainingStopped
 
 try:
     import fcntl
@@ -64,6 +65,15 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def stopped(self) -> Path:
+        """Why the run stopped before its end, with its state saved; absent if it goes on, is complete, or died."""
+        return self.path / "stopped.json"
+
+    def process_log(self, rank: int) -> Path:
+        """What a process other than the first one says; the first one has the console."""
+        return self.path / "logs" / f"process-{rank}.log"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
@@ -81,10 +91,8 @@ class RunFolder:
 
     def discard_if_unused(self) -> None:
         """Removes the folder again if training failed before it wrote anything."""
-        if [entry.name for entry in self.path.iterdir() if entry.name != ".lock"] == [self.config.name]:
-            for entry in self.path.iterdir():
-                entry.unlink()
-            self.path.rmdir()
+        if {entry.name for entry in self.path.iterdir()} - {".lock", "logs"} == {self.config.name}:
+            shutil.rmtree(self.path)
             for parent in self.path.parents[:2]:  # runs/<name>, if empty too
                 if any(parent.iterdir()):
                     break
@@ -189,6 +197,20 @@ def read_result(folder: RunFolder) -> RunResult:
         epoch=tree["epoch"],
         time_s=tree["time_s"],
     )
+
+
+def write_stop(folder: RunFolder, error: TrainingStopped, *, step: int) -> None:
+    """Notes that the run stopped on request."""
+    tree = {"text": str(error), "exit_code": error.exit_code, "step": step}
+    write_text(folder.stopped, json.dumps(tree, indent=2) + "\n")
+
+
+def read_stop(folder: RunFolder) -> TrainingStopped | None:
+    """The error of a run that stopped on request, None if it did not."""
+    if not folder.stopped.exists():
+        return None
+    tree = json.loads(folder.stopped.read_text(encoding="utf-8"))
+    return TrainingStopped(tree["text"], tree["exit_code"])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from segkit import dist
 from segkit.checkpoint import load_weights, read_checkpoint, shape_text, some_of
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
@@ -60,6 +61,7 @@ class TrainState:
             "scores": {prefix: score.to_plain() for prefix, score in scores.items()},
             "progress": progress.to_plain(),
             "steps_per_epoch": self.steps_per_epoch,
+            "world_size": dist.world_size(),
             "model": self.model.state_dict(),
             "ema": self.ema.model.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),

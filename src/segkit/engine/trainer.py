@@ -1,15 +1,15 @@
 """The training loop."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
@@ -35,12 +35,14 @@ from segkit.engine.checkpoints import Checkpoints
 from segkit.engine.diagnostics import Diagnostics
 from segkit.engine.ema import Ema
 from segkit.engine.evaluator import Evaluator
+from segkit.engine.faults import machine_faults
+from segkit.engine.heartbeat import Alone, Heartbeat
 from segkit.engine.log import RunLog
 from segkit.engine.progress import Progress
 from segkit.engine.report import write_report
-from segkit.engine.run import RunFolder, RunResult
+from segkit.engine.run import RunFolder, RunResult, write_stop
 from segkit.engine.seeds import seed_init, seed_step
-from segkit.engine.signals import StopSignals, stopped
+from segkit.engine.signals import Reason, StopSignals, stopped
 from segkit.engine.state import TrainState, changed_options, flat_metrics, init_weights, read_scores
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Report, Watch
@@ -61,7 +63,7 @@ class Trainer:
         config: all options.
         folder: of the run; it exists.
         device: where to compute.
-        at: told where the training is, as in "step 12".
+        peers: the other processes; None if there are none.
 
     Raises:
         SegkitError: if the data, the model or the checkpoint to go on from cannot be used; nothing is written then.
@@ -72,10 +74,10 @@ class Trainer:
         config: SegmentorConfig,
         folder: RunFolder,
         device: torch.device,
-        at: Callable[[str], None] | None = None,
+        peers: Alone | Heartbeat | None = None,
     ) -> None:
         self.config = config
-        self.at = at or (lambda place: None)
+        self.peers = peers or Alone()
         self.folder = folder
         self.device = device
         self.is_main = dist.rank() == 0
@@ -120,7 +122,7 @@ class Trainer:
     def _build_records(self) -> None:
         config = self.config
         self.watch = Watch(self.device)
-        self.signals = StopSignals()
+        self.signals = StopSignals(config.trainer.max_hours, config.trainer.grace_s)
         self.evaluator = Evaluator(
             self.eval_loader,
             self.preprocess,
@@ -160,6 +162,10 @@ class Trainer:
             self.scores = read_scores(payload)
             self.saved_step = self.progress.step if self.resumes_from == self.folder.last else -1
             self.notes.append(f"going on from {self.resumes_from} after step {self.progress.step}")
+            before = payload.get("world_size", dist.world_size())  # older files lack it
+            if before != dist.world_size():
+                text = f"{before} processes before, {dist.world_size()} now: batches and augmentation stay the same"
+                self.notes.append(f"{text}, sums are rounded and dropout is drawn otherwise")
             changed = [line for line in changed_options(payload["config"], to_plain(self.config)) if _matters(line)]
             if changed:
                 self.notes.append(f"options changed since: {'; '.join(changed[:_SHOWN])}")
@@ -177,7 +183,9 @@ class Trainer:
         self.model.train()
         if self.is_main:
             self.folder.metrics.unlink(missing_ok=True)  # they say that a run is complete
-        with self.signals, closing(self._batches()) as batches:
+            self.folder.stopped.unlink(missing_ok=True)
+        with self.signals, machine_faults(self._last_good), closing(self._batches()) as batches:
+            self._settle()
             self.log.open(self.progress)
             try:
                 self.log.say(f"run folder: {self.folder.path}")
@@ -193,6 +201,14 @@ class Trainer:
                 return self._finish()
             finally:
                 self.log.close()
+
+    def _settle(self) -> None:
+        """Finishes what a killed run may have left undone between writing ``last`` and its further names."""
+        if self.is_main and self.saved_step >= 0:
+            progress = self.progress
+            self.checkpoints.link(
+                epoch=self._ended_epoch(), best=0 < progress.best_step == progress.step == progress.evaluated_step
+            )
 
     def _finish(self) -> RunResult:
         """The result; rank 0 leaves the report."""
@@ -226,14 +242,19 @@ class Trainer:
 
     def _batches(self) -> Generator[Sequence[Batch]]:
         """The parts of each step that is still to do."""
+        self._at_data()
         stream = cast("Generator[Batch]", self.loader.stream(self.progress.step))
         with closing(stream):
             for _ in range(self.total_steps - self.progress.step):
                 yield list(islice(stream, self.config.trainer.accumulation_steps))
+                self._at_data()
+
+    def _at_data(self) -> None:
+        self.peers.at(f"the data of step {self.progress.step + 1}")
 
     def _train_step(self, parts: Sequence[Batch]) -> None:
         done = self.progress.step
-        self.at(f"step {done + 1}")
+        self.peers.at(f"step {done + 1}")
         self.scheduler.apply(self.optimizer, done)
         seed_step(self.config.trainer.seed, rank=dist.rank(), step=done)
         outcome = self.step(parts, epoch=self._epoch(done), learning_rate=self.scheduler.lr_at(done))
@@ -241,10 +262,11 @@ class Trainer:
             self.ema.update()
         self.progress = replace(self.progress, step=done + 1)
         names = [name for part in parts for name in part.names]
-        self.watch.post(done + 1, outcome, stop=self.signals.received is not None, names=names)
+        self.watch.post(done + 1, outcome, stop=self.signals.reason is not None, names=names)
         if self._digest(self.watch.ready()):
             self._save()
-            raise self._stopped()
+            reasons = [reason for reason in dist.gather_objects(self.signals.reason) if reason is not None]
+            self._stop(Reason(*reasons[0]))
 
     def _digest(self, reports: Iterable[Report]) -> bool:
         """Logs finished steps; returns whether some process was asked to stop."""
@@ -294,9 +316,8 @@ class Trainer:
         self._require_finite_weights()
         self.progress = replace(self.progress, time_s=time.perf_counter() - self.began)
         if self.is_main:
-            ends_epoch = self.progress.step % self.loader.steps_per_epoch == 0
             payload = self.state.to_payload(self.progress, self.scores)
-            self.checkpoints.save(payload, epoch=self._epochs_done() if ends_epoch else None, best=best)
+            self.checkpoints.save(payload, epoch=self._ended_epoch(), best=best)
         self.saved_step = self.progress.step
 
     def _require_finite_weights(self) -> None:
@@ -315,10 +336,11 @@ class Trainer:
     def _evaluate(self) -> None:
         if self.saved_step != self.progress.step:
             self._save()  # so that nothing is lost if the run is stopped or killed in the middle of it
-        self.at(f"the evaluation after step {self.progress.step}")
+        name = f"the evaluation after step {self.progress.step}"
+        self.peers.at(name)
         began = time.perf_counter()
         models = {"": self.model} | ({"ema/": self.ema.on(self.device)} if self.ema else {})
-        self.scores = self.evaluator(models, check=self._leave_if_asked)
+        self.scores = self.evaluator(models, check=partial(self._leave_if_asked, name), meet=partial(self._meet, name))
         self.model.train()
         seconds = time.perf_counter() - began
         metrics = flat_metrics(self.scores)
@@ -331,13 +353,27 @@ class Trainer:
         self.log.validation(self.progress.step, self._epoch(self.progress.step - 1), self.scores, self.info, seconds)
         self._save(best=best)
 
-    def _leave_if_asked(self) -> None:
-        if self.signals.received is not None:
-            raise self._stopped()
+    def _asked(self) -> Reason | None:
+        """Why to stop here and now, this process or another."""
+        return self.signals.reason or self.peers.leaving
 
-    def _stopped(self) -> Exception:
-        number = self.signals.received or signal.SIGTERM  # another rank's signal
-        return stopped(number, self.progress.step, self.folder.path)
+    def _leave_if_asked(self, name: str) -> None:
+        reason = self._asked()
+        if reason is not None:
+            self._stop(self.peers.leave(name, reason) or reason)
+
+    def _meet(self, name: str) -> None:
+        """Goes on when all have finished, or stops with all of them: no process waits for one that has left."""
+        reason = self.peers.meet(name, self._asked)
+        if reason is not None:
+            self._stop(reason)
+
+    def _stop(self, reason: Reason) -> NoReturn:
+        """Ends the training, of which this step is saved."""
+        error = stopped(reason, self.progress.step, self.folder.path)
+        if self.is_main:
+            write_stop(self.folder, error, step=self.progress.step)
+        raise error
 
     def _epoch(self, done: int) -> int:
         """The pass, counted from 1, that the step after ``done`` finished ones belongs to."""
@@ -345,6 +381,10 @@ class Trainer:
 
     def _epochs_done(self) -> int:
         return self.progress.step // self.loader.steps_per_epoch
+
+    def _ended_epoch(self) -> int | None:
+        """Passes done, if the last step was the last of one."""
+        return None if self.progress.step % self.loader.steps_per_epoch else self._epochs_done()
 
     def _last_good(self) -> str:
         if not self.folder.last.exists():
@@ -389,6 +429,13 @@ def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParall
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None, **options)
 
 
+_HARMLESS = (
+    *("trainer.run_dir", "trainer.resume", "trainer.name", "trainer.devices", "trainer.keep_checkpoints", "logger."),
+    *("trainer.max_restarts", "trainer.max_hours", "trainer.grace_s", "trainer.timeout_s"),
+    *("dataloader.num_workers", "dataloader.prefetch_factor", "dataloader.pin_memory"),
+)
+
+
 def _matters(line: str) -> bool:
-    """Whether a changed option can change the result."""
-    return not line.startswith(("trainer.run_dir", "trainer.resume", "trainer.name", "logger.", "trainer.max_restarts"))
+    """Whether a changed option can change the result; the number of processes is told apart."""
+    return not line.startswith(_HARMLESS)

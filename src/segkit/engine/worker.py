@@ -3,6 +3,7 @@
 Reads the frozen configuration of the run folder; Hydra is never imported, and nothing is composed twice.
 """
 
+import faulthandler
 import json
 import os
 import sys
@@ -13,29 +14,53 @@ from pathlib import Path
 from segkit.engine.heartbeat import Heartbeat, is_lost_connection
 from segkit.engine.process import die_with_parent, open_store, process_group, run_process
 from segkit.engine.run import RunFolder, read_config
-from segkit.errors import SegkitError, TrainingError
+from segkit.errors import SegkitError, TrainingError, TrainingStopped
 
 
 def main(run_dir: str) -> int:
     """Trains; returns the exit code. What went wrong is left for the launcher to tell, once for all processes."""
     die_with_parent()
+    faulthandler.enable()  # a crash in C leaves lines, too
     folder = RunFolder(Path(run_dir))
+    heartbeat = None
     try:
         config = read_config(folder.config)
         store, rank, world_size = open_store()
-        with Heartbeat(store, rank, world_size) as heartbeat, process_group(config, store, rank, world_size):
-            run_process(config, folder, heartbeat.at)
+        if rank != 0:
+            _talk_to(folder.process_log(rank))
+        error_file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+        note = None if error_file is None else place_note(error_file)
+        heartbeat = Heartbeat(store, rank, world_size, timeout_s=config.trainer.timeout_s, note=note)
+        with heartbeat, process_group(config, store, rank, world_size):
+            run_process(config, folder, heartbeat)
+    except TrainingStopped:
+        return 0  # an error would make the agent start the processes again; the run folder tells the launcher
     except SegkitError as error:
         report_failure(error)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001  # whatever it is, the launcher tells it
-        if is_lost_connection(error):
-            text = f"process {rank} waited for another in vain ({heartbeat.places()}): {str(error).splitlines()[0]}"
+        if heartbeat is not None and is_lost_connection(error):
+            places, what = heartbeat.places(), str(error).splitlines()[0]
+            text = f"process {heartbeat.rank} waited for another in vain ({places}): {what}"
             report_failure(TrainingError(text), lost=True)
         else:
             report_failure(error)
         return 1
     return 0
+
+
+def _talk_to(log: Path) -> None:
+    """Sends what this process says into a file: on one console, eight processes say everything eight times."""
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def place_note(error_file: str) -> Path:
+    """Where a process notes how far it is, beside the file in which the elastic agent looks for its error."""
+    return Path(error_file).with_name("place.txt")
 
 
 def report_failure(error: BaseException, *, lost: bool = False) -> None:
