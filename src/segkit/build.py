@@ -1,18 +1,20 @@
 """Configs to objects: the one place where the two meet."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from torch import nn
 from torch.optim import Optimizer
 
+from segkit.config.channels import seen_channels
 from segkit.config.checks import named_losses
 from segkit.config.datasets import DatasetConfig
 from segkit.config.heads import AuxiliaryConfig, HeadConfig
 from segkit.config.losses import LossConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import OptimizerConfig, SchedulerConfig
-from segkit.config.transforms import NormalizeConfig, PaddingConfig, TransformConfig
+from segkit.config.transforms import NormalizeConfig, PaddingConfig, ToTensorConfig, TransformConfig
 from segkit.data.counts import count_classes
 from segkit.data.loader import EvalLoader, Source, TrainLoader
 from segkit.data.orders import ClassBalanced, Order, order_of
@@ -40,9 +42,10 @@ def build_segmentor(config: SegmentorConfig) -> Segmentor:
     num_classes = len(config.dataset.classes)
     if not num_classes:
         raise ConfigError([Problem("dataset", "names no classes; a head needs one output for each")])
+    channels = seen_channels(config.dataset)
     with layer_defaults(config.norm, config.act):
-        backbone = BACKBONES.build(config.backbone)
-        neck = _build_neck(config.head, backbone)
+        backbone = BACKBONES.build(_for_images(config.backbone, channels))
+        neck = _build_neck(config.head, backbone, channels)
         features = backbone.features if neck is None else neck.features
         head = HEADS.build(config.head, features, num_classes)
         auxiliary = {name: _build_auxiliary(name, aux, features, num_classes) for name, aux in config.auxiliary.items()}
@@ -67,10 +70,15 @@ def build_criterion(config: SegmentorConfig) -> Criterion:
     return Criterion(losses, weights, config.head.align_corners, own)
 
 
-def _build_neck(config: HeadConfig, backbone: Any) -> Neck | None:
+def _for_images(config: Any, channels: int) -> Any:
+    """A config whose ``in_channels``, if it has any, is told."""
+    return replace(config, in_channels=channels) if getattr(config, "in_channels", 0) is None else config
+
+
+def _build_neck(config: HeadConfig, backbone: Any, channels: int) -> Neck | None:
     if config.neck is None:
         return None
-    neck: Neck = NECKS.build(config.neck, backbone.features, config.align_corners)
+    neck: Neck = NECKS.build(_for_images(config.neck, channels), backbone.features, config.align_corners)
     neck.prepare(backbone)
     return neck
 
@@ -100,6 +108,9 @@ def _head_class(config: HeadConfig) -> type[Head]:
     return HEADS.component(config)
 
 
+_ON_DEVICE = (NormalizeConfig, PaddingConfig, ToTensorConfig)
+"""Steps that the preprocessor and the loader take over."""
+
 Role = Literal["train", "val"]
 """Whether a split serves training or evaluation; the data set's config names it."""
 
@@ -117,7 +128,7 @@ def build_dataset(config: SegmentorConfig, role: Role) -> Dataset:
 
 def build_pipeline(config: SegmentorConfig, role: Role) -> Pipeline:
     """The host's transforms; in evaluation, labels keep their size."""
-    host = [t for t in _transforms(config.dataset, role) if not isinstance(t, (NormalizeConfig, PaddingConfig))]
+    host = [t for t in _transforms(config.dataset, role) if not isinstance(t, _ON_DEVICE)]
     return Pipeline([TRANSFORMS.build(t) for t in host], keep_masks=role == "val")
 
 
@@ -135,7 +146,7 @@ def build_preprocessor(config: SegmentorConfig) -> Preprocessor:
     if any(n != normalize[0] for n in normalize) or any(f != fills[0] for f in fills):
         text = "Normalize and the fill of Padding must be the same as in train_transforms: the model knows one input"
         raise ConfigError([Problem("dataset.val_transforms", text)])
-    channels = config.dataset.image_channels
+    channels = seen_channels(config.dataset)
     chosen = normalize[0] if normalize else NormalizeConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
     return Preprocessor(
         chosen.mean, chosen.std, fill=fills[0] if fills else 0.0, channels_last=config.trainer.channels_last
@@ -214,7 +225,7 @@ def _transforms(config: DatasetConfig, role: Role) -> list[TransformConfig]:
     steps: dict[str, TransformConfig] = getattr(config, field)
     device: str | None = None
     for name, step in steps.items():
-        if isinstance(step, (NormalizeConfig, PaddingConfig)):
+        if isinstance(step, _ON_DEVICE):
             device = name
         elif device is not None:
             text = f"must come before {device}, which runs on the device"

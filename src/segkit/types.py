@@ -26,17 +26,19 @@ class Sample:
 
     Attributes:
         name: the sample's id, unique in its split; output files are named by it.
-        image: (H, W, C) uint8 or uint16; RGB when C is 3.
+        image: (H, W, C) uint8 or uint16 as read, float32 after steps that say so; RGB when C is 3.
         mask: (H, W) uint8 class ids or ``IGNORE_INDEX``; None where a split has no labels.
         path: the image file, for messages; None for generated data.
         size: (height, width) as read, before any transform; taken from the image where it is not given.
+        edges: (H, W) uint8: 1 where classes meet, 0 elsewhere; None unless an EdgeExtractor made them.
     """
 
     name: str
-    image: NDArray[np.uint8] | NDArray[np.uint16]
+    image: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
     mask: NDArray[np.uint8] | None
     path: Path | None = None
     size: tuple[int, int] = (0, 0)
+    edges: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if self.size == (0, 0):
@@ -53,6 +55,7 @@ class Batch:
         boxes: (N, 4) int64 rows (top, left, height, width): where the image lies in its padded frame.
         names: N sample ids.
         sizes: N pairs (height, width) of the images as read.
+        edges: (N, H, W) uint8: 1 where classes meet, 0 elsewhere, ``IGNORE_INDEX`` where padded; None without them.
     """
 
     images: Tensor
@@ -60,6 +63,7 @@ class Batch:
     boxes: Tensor
     names: Sequence[str]
     sizes: Sequence[tuple[int, int]]
+    edges: Tensor | None = None
 
 
 class StepInfo(NamedTuple):
@@ -69,11 +73,13 @@ class StepInfo(NamedTuple):
         target: (N, H, W) int64 class ids or ``IGNORE_INDEX``, at the size of the images.
         epoch: the pass over the data, counted from 1.
         learning_rate: the schedule's rate of this step, before any multiplier.
+        edges: (N, H, W) uint8 of an EdgeExtractor among the transforms, None without one.
     """
 
     target: Tensor
     epoch: int = 1
     learning_rate: float = 0.0
+    edges: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,35 @@ MISTAKES = {
         ["dataset=CamVidDataset"],
         "dataset.train_transforms: images of one batch need one size; add a RandomCrop",
     ),
-    "channels": (["backbone.in_channels=4"], "backbone.in_channels: must be 3, the channels of the images (got 4)"),
+    "edges before labels move": (
+        ["++dataset.train_transforms={edges: {type: EdgeExtractor}, turn: {type: RandomFlip}}"],
+        "dataset.train_transforms.turn: must come before edges",
+    ),
+    "a step of training in evaluation": (
+        ["++dataset.val_transforms.mosaic={type: RandomMosaic}"],
+        "dataset.val_transforms.mosaic: is for training only",
+    ),
+    "colours of what is grey": (
+        [*FOLDER, "dataset.channels=4", "++dataset.train_transforms={color: {type: PhotoMetricDistortion}}"],
+        "dataset.train_transforms.color: works on RGB images; these have 4 channels",
+    ),
+    "other channels in evaluation": (
+        ["++dataset.val_transforms={gray: {type: RGB2Gray, out_channels: 1}}"],
+        "dataset.val_transforms: images must have as many channels",
+    ),
+    "no size to choose": (
+        ["++dataset.train_transforms.resize={type: RandomChoiceResize, scales: [[3, 4]]}"],
+        "ResizeShortestEdge takes single numbers",
+    ),
+    "a range of nothing": (
+        ["++dataset.train_transforms.resize={type: RandomShortestEdgeResize, short_edge_range: [5, 5]}"],
+        "the second number must be greater",
+    ),
+    "channels": (["backbone.in_channels=4"], "backbone.in_channels: must be 3, the channels of the images, or null"),
+    "too many channels": (
+        [*FOLDER, "dataset.channels=20", "backbone=ERFNet"],
+        "backbone: does not fit images of 20 channels: enc_channels must grow",
+    ),
     "mean of too few": (
         ["dataset.val_transforms.normalize.mean=[1]"],
         "mean: must have a value for each of 3 channels",

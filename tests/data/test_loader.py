@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from segkit.config.datasets import ShapesConfig
+from segkit.config.photometric import PhotoMetricDistortionConfig
 from segkit.config.training import DataloaderConfig
-from segkit.config.transforms import PhotoMetricDistortionConfig, RandomCropConfig, RandomFlipConfig, ResizeConfig
+from segkit.config.transforms import RandomCropConfig, RandomFlipConfig, ResizeConfig
 from segkit.data.datasets.shapes import Shapes
 from segkit.data.loader import EvalLoader, Source, TrainLoader, collate, to_batch
 from segkit.data.pipeline import Pipeline

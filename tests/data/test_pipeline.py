@@ -7,12 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.config.photometric import PhotoMetricDistortionConfig
 from segkit.config.transforms import (
-    PhotoMetricDistortionConfig,
+    RandomChoiceResizeConfig,
     RandomCropConfig,
     RandomCutOutConfig,
     RandomFlipConfig,
+    RandomMosaicConfig,
     RandomRotationConfig,
+    RandomShortestEdgeResizeConfig,
     ResizeConfig,
     ResizeShortestEdgeConfig,
     TransformConfig,
@@ -41,6 +44,8 @@ CHAINS: dict[str, tuple[TransformConfig, ...]] = {
     "two resizes": (RESIZE, ResizeShortestEdgeConfig(short_edge_length=140), CROP, FLIP),
     "cut out between": (RESIZE, CROP, RandomCutOutConfig(), FLIP, COLOR),
     "any crop": (RESIZE, RandomCropConfig(crop_size=(128, 128), one_category_max_ratio=None), FLIP),
+    "choices": (RandomChoiceResizeConfig(scales=(100, 200)), CROP, RandomShortestEdgeResizeConfig(), FLIP),
+    "mosaic": (FLIP, RandomMosaicConfig(img_scale=(120, 160)), CROP, COLOR),
     "stretched": (ResizeConfig(output_size=(260, 200), keep_ratio=False), CROP, FLIP),
 }
 
@@ -121,3 +126,24 @@ def test_no_labels_no_steps_and_odd_types_pass(scene: Sample) -> None:
     out = Pipeline(build((RESIZE, CROP, FLIP, TURN)))(deep, rng)
     assert (out.image.dtype, out.image.shape[2]) == (np.uint16, 6)
     assert out.image.flags.c_contiguous
+
+
+def test_a_mosaic_takes_further_samples_through_the_steps_before_it(photo: Photo, labels: Photo) -> None:
+    scenes = [Sample(str(i), photo(60, 80, seed=i), labels(60, 80, seed=i)) for i in range(5)]
+    mosaic = RandomMosaicConfig(prob=1.0, img_scale=(60, 80), center_ratio_range=(1.0, 1.0))
+    reads: list[str] = []
+
+    def draw(rng: np.random.Generator) -> Sample:
+        reads.append(scenes[int(rng.integers(5))].name)
+        return scenes[int(reads[-1])]
+
+    out = Pipeline(build((RandomFlipConfig(prob=1.0), mosaic)))(scenes[0], np.random.default_rng(1), draw)
+    quarters = [out.image[r : r + 60, c : c + 80] for r in (0, 60) for c in (0, 80)]
+    for quarter, name in zip(quarters, ["0", *reads], strict=True):
+        np.testing.assert_array_equal(quarter, scenes[int(name)].image[:, ::-1])
+    assert out.name == "0"
+    again = Pipeline(build((RandomFlipConfig(prob=1.0), mosaic)))(scenes[0], np.random.default_rng(1), draw)
+    np.testing.assert_array_equal(again.image, out.image)
+    reads.clear()
+    Pipeline(build((RandomMosaicConfig(prob=0.0),)))(scenes[0], np.random.default_rng(1), draw)
+    assert reads == []

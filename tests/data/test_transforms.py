@@ -10,30 +10,47 @@ import cv2
 import numpy as np
 import pytest
 
+from segkit.config.photometric import (
+    AdjustGammaConfig,
+    CLAHEConfig,
+    PhotometricConfig,
+    PhotoMetricDistortionConfig,
+    PILRandomGaussianBlurConfig,
+    RandomGaussianBlurConfig,
+    RerangeConfig,
+    RGB2GrayConfig,
+)
 from segkit.config.transforms import (
     AlbumentationsWrapperConfig,
+    EdgeExtractorConfig,
     NormalizeConfig,
     PaddingConfig,
-    PhotoMetricDistortionConfig,
+    RandomChoiceResizeConfig,
     RandomCropConfig,
     RandomCutOutConfig,
     RandomFlipConfig,
+    RandomMosaicConfig,
     RandomRotationConfig,
+    RandomShortestEdgeResizeConfig,
     ResizeConfig,
     ResizeShortestEdgeConfig,
 )
+from segkit.data.transforms.base import Frame, frame_of
+from segkit.data.views import read_all
 from segkit.errors import ConfigError
 from segkit.registry import TRANSFORMS
 from segkit.types import IGNORE_INDEX, Sample, Transform
 
 CONFIGS: dict[str, Any] = {
     "AlbumentationsWrapper": AlbumentationsWrapperConfig(name="RandomRotate90", kwargs={"p": 1.0}),
+    "CLAHE": CLAHEConfig(tile_grid_size=(4, 4)),
     "Padding": PaddingConfig(output_size=(150, 140)),
     "RandomCrop": RandomCropConfig(crop_size=(40, 50)),
+    "RandomMosaic": RandomMosaicConfig(prob=0.7, img_scale=(60, 70)),
     "Resize": ResizeConfig(output_size=(120, 90)),
     "ResizeShortestEdge": ResizeShortestEdgeConfig(short_edge_length=60),
 }
-FLOATING = {"Normalize"}
+FLOATING = {"Normalize", "RGB2Gray", "Rerange", "ToTensor"}
 every_transform = pytest.mark.parametrize("name", TRANSFORMS.names())
 
 
@@ -201,10 +218,114 @@ def test_tables_equal_arithmetic(sample: Sample) -> None:
         np.testing.assert_array_equal(ours, reference_distortion(sample.image, config, rng(seed)))
 
 
-def test_distortion_refuses_what_is_no_rgb(sample: Sample) -> None:
-    for image in (sample.image[..., :1], sample.image.astype(np.uint16)):
-        with pytest.raises(ConfigError, match="works on 8-bit RGB; scene is"):
-            build("PhotoMetricDistortion")(replace(sample, image=image), rng())
+FIVE = {"AdjustGamma", "CLAHE", "PILRandomGaussianBlur", "RandomGaussianBlur", "Rerange"}
+"""Photometric steps that take any number of channels."""
+DEEP = {"AdjustGamma", "CLAHE", "RandomGaussianBlur", "Rerange", "RGB2Gray"}
+"""Those that take 16 bits."""
+photometric = pytest.mark.parametrize(
+    "name", [n for n in TRANSFORMS.names() if issubclass(TRANSFORMS.config(n), PhotometricConfig)]
+)
+
+
+@photometric
+def test_steps_take_what_they_can_or_say_what_they_cannot(name: str, sample: Sample) -> None:
+    wide = replace(sample, image=np.dstack([sample.image, sample.image[..., :2]]))
+    deep = replace(sample, image=sample.image.astype(np.uint16) * 257)
+    for given, allowed in ((wide, FIVE), (deep, DEEP)):
+        if name not in allowed:
+            with pytest.raises(ConfigError, match=f"{name} works on .*scene .*take {name} out"):
+                [build(name)(given, rng(seed)) for seed in range(6)]
+            continue
+        for seed in range(4):
+            out = build(name)(given, rng(seed))
+            assert out.image.shape == given.image.shape
+            assert out.image.dtype == (np.float32 if name in FLOATING else given.image.dtype)
+
+
+@photometric
+def test_photometric_steps_leave_labels_alone(name: str, sample: Sample) -> None:
+    assert build(name)(sample, rng()).mask is sample.mask
+    assert not TRANSFORMS.config(name).changes_labels
+
+
+def test_gamma_of_16_bits_is_that_of_8_with_finer_steps(sample: Sample) -> None:
+    gamma = TRANSFORMS.build(AdjustGammaConfig(gamma=2.2))
+    deep = gamma(replace(sample, image=sample.image.astype(np.uint16) * 257), rng()).image / 257
+    assert np.abs(deep - gamma(sample, rng()).image).max() <= 1
+
+
+def test_blur_is_of_the_drawn_width(sample: Sample) -> None:
+    blur = RandomGaussianBlurConfig(prob=1.0, sigma=(0.7, 0.7), kernel_size=5)
+    wanted = cv2.GaussianBlur(sample.image, (5, 5), 0.7)
+    np.testing.assert_array_equal(TRANSFORMS.build(blur)(sample, rng()).image, wanted)
+    for config in (
+        RandomGaussianBlurConfig(prob=1.0, sigma=(0.0, 0.0)),
+        PILRandomGaussianBlurConfig(prob=1.0, radius=(0, 0)),
+    ):
+        np.testing.assert_array_equal(TRANSFORMS.build(config)(sample, rng()).image, sample.image)
+
+
+def test_rerange_of_one_value(sample: Sample) -> None:
+    flat = replace(sample, image=np.full_like(sample.image, 7))
+    assert (TRANSFORMS.build(RerangeConfig(min_value=-1, max_value=1))(flat, rng()).image == -1).all()
+
+
+def test_gray_has_the_asked_for_channels(sample: Sample) -> None:
+    out = TRANSFORMS.build(RGB2GrayConfig(out_channels=1))(sample, rng()).image
+    assert out.shape == (97, 131, 1)
+    np.testing.assert_allclose(out[..., 0], sample.image @ np.array([0.299, 0.587, 0.114]), rtol=1e-5)
+
+
+def test_shortest_edges_are_drawn_below_the_second_bound(sample: Sample) -> None:
+    config = RandomShortestEdgeResizeConfig(short_edge_range=(20, 23), max_size=1000)
+    draws = rng()
+    found = {min(TRANSFORMS.build(config)(sample, draws).image.shape[:2]) for _ in range(60)}
+    assert found == {20, 21, 22}
+
+
+def test_choices_are_sizes_of_either_resize(sample: Sample) -> None:
+    shortest = RandomChoiceResizeConfig(scales=(20, 30))
+    boxes = RandomChoiceResizeConfig(scales=((40, 40), (80, 20)), resize_type="Resize", keep_ratio=False)
+    draws = rng()
+    assert {TRANSFORMS.build(shortest)(sample, draws).image.shape[:2] for _ in range(30)} == {(20, 27), (30, 41)}
+    assert {TRANSFORMS.build(boxes)(sample, draws).image.shape[:2] for _ in range(30)} == {(40, 40), (20, 80)}
+    with pytest.raises(ValueError, match="takes single numbers"):
+        RandomChoiceResizeConfig(scales=((40, 40),))
+
+
+def test_edges_follow_the_labels() -> None:
+    mask = np.zeros((9, 9), np.uint8)
+    mask[:, 5:] = 1
+    mask[0] = IGNORE_INDEX
+    sample = Sample("x", np.dstack([mask] * 3), mask)
+    out = TRANSFORMS.build(EdgeExtractorConfig(edge_width=1))(sample, rng())
+    assert out.edges is not None
+    assert out.edges.dtype == np.uint8
+    assert (out.edges[1:, 4] == 1).all()
+    assert out.edges.sum() >= 8
+    assert out.edges[0].sum() == 0
+    assert TRANSFORMS.build(EdgeExtractorConfig())(replace(sample, mask=None), rng()).edges is None
+
+
+def test_a_mosaic_shows_four_images_around_its_centre() -> None:
+    def flat(value: int) -> Frame:
+        pixels = np.full((30, 40, 3), value, np.uint8)
+        return frame_of(Sample("x", pixels, pixels[..., 0]))
+
+    config = RandomMosaicConfig(prob=1.0, img_scale=(30, 40), center_ratio_range=(1.0, 1.0), fill=9)
+    mosaic = TRANSFORMS.build(config).mix([flat(v) for v in (1, 2, 3, 4)], rng())
+    image, mask = read_all(mosaic.image)[..., 0], read_all(mosaic.mask)
+    np.testing.assert_array_equal(image, np.block([[np.full((30, 40), 2 * r + c + 1) for c in (0, 1)] for r in (0, 1)]))
+    np.testing.assert_array_equal(mask, image)
+    wide = RandomMosaicConfig(prob=1.0, img_scale=(50, 50), fill=9)
+    for seed in range(20):
+        mosaic = TRANSFORMS.build(wide).mix([flat(v) for v in (1, 2, 3, 4)], rng(seed))
+        image, mask = read_all(mosaic.image)[..., 0], read_all(mosaic.mask)
+        assert image.shape == (100, 100)
+        assert ((image == 9) == (mask == IGNORE_INDEX)).all()
+        assert {1, 2, 3, 4, 9} == set(np.unique(image).tolist())
+        rows = [np.flatnonzero((image == v).any(axis=1)) for v in (1, 2, 3, 4)]
+        assert rows[0][-1] == rows[1][-1] == rows[2][0] - 1 == rows[3][0] - 1
 
 
 def test_cutout_blanks_what_it_says(sample: Sample) -> None:

@@ -9,6 +9,7 @@ import check
 import fill
 import numpy as np
 import pytest
+from kinds import transforms
 
 DATA = Path(__file__).parent / "data"
 SLOW = ("seg_lraspp", "bb_resnet101", "seg_fcn_unet", "seg_pspnet_unet")  # large images, large models
@@ -29,6 +30,14 @@ def test_case(path: Path) -> None:
 
 def test_the_copies_are_small() -> None:
     assert sum(path.stat().st_size for path in DATA.iterdir()) < 7 * 2**20
+
+
+def test_every_deterministic_transform_is_compared() -> None:
+    case = json.loads((DATA / "transforms.json").read_text())
+    settings = [s for s in case["settings"] if not s["mode"].startswith("seeded")]
+    left_out = [s["key"] for s in settings if transforms.config_of(s) is None]
+    assert left_out == ["25_Padding"]  # swaps the sides for upright images
+    assert len({s["type"] for s in settings}) == 17
 
 
 def test_the_fill_is_the_reference_s(shared: Callable[..., Path]) -> None:

@@ -15,6 +15,7 @@ from segkit.checkpoint import read_checkpoint
 from segkit.config.backbones import TIMMBackboneConfig
 from segkit.config.datasets import ShapesConfig
 from segkit.config.heads import FCNConfig
+from segkit.config.photometric import PhotoMetricDistortionConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import (
     DataloaderConfig,
@@ -23,7 +24,7 @@ from segkit.config.training import (
     SGDConfig,
     TrainerConfig,
 )
-from segkit.config.transforms import NormalizeConfig, PhotoMetricDistortionConfig, RandomFlipConfig
+from segkit.config.transforms import NormalizeConfig, RandomFlipConfig
 from segkit.engine.log import read_log
 from segkit.engine.run import RunFolder
 

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segkit.config.datasets import ADE20kDatasetConfig
-from segkit.config.transforms import PhotoMetricDistortionConfig, RandomCropConfig, RandomFlipConfig, ResizeConfig
+from segkit.config.photometric import PhotoMetricDistortionConfig
+from segkit.config.transforms import RandomCropConfig, RandomFlipConfig, ResizeConfig
 from segkit.data.loader import collate, to_batch
 from segkit.data.pipeline import Pipeline
 from segkit.data.preprocess import Preprocessor

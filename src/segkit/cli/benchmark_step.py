@@ -162,8 +162,9 @@ def _whole_run(steps: int) -> dict[str, Any]:
     import torch
 
     from segkit.config.datasets import ShapesConfig
+    from segkit.config.photometric import PhotoMetricDistortionConfig
     from segkit.config.training import DataloaderConfig, EmaConfig, LoggerConfig, PolySchedulerConfig, TrainerConfig
-    from segkit.config.transforms import NormalizeConfig, PhotoMetricDistortionConfig, RandomFlipConfig
+    from segkit.config.transforms import NormalizeConfig, RandomFlipConfig
     from segkit.engine.run import RunFolder
     from segkit.engine.trainer import Trainer
 

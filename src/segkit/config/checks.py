@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from typing import Any
 
+from segkit.config.channels import channel_problems
 from segkit.config.datasets import ShapesConfig
-from segkit.config.heads import ICNeckConfig
 from segkit.config.inference import InferenceConfig
 from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
 from segkit.config.losses import CrossEntropyLossConfig, LossConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
-from segkit.config.transforms import NormalizeConfig, PaddingConfig, RandomCropConfig, RandomFlipConfig
+from segkit.config.transforms import (
+    EdgeExtractorConfig,
+    PaddingConfig,
+    RandomCropConfig,
+    RandomFlipConfig,
+)
 from segkit.errors import Problem
 
 METRICS = ("miou", "all_accuracy", "macc", "mdice", "mfscore", "mprecision", "mrecall", "fwiou")
@@ -24,7 +29,7 @@ def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Prob
         config: the configuration.
         training: check what only a training needs, too: batches, crops, losses, the schedule, files to start from.
     """
-    of_use = (_classes, _channels, _inference)
+    of_use = (_classes, channel_problems, _inference)
     of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, _monitor, _rehearsal, _files)
     rules = (*of_use, *of_training) if training else of_use
     return [problem for rule in rules for problem in rule(config)]
@@ -114,26 +119,23 @@ def _pipeline(config: SegmentorConfig) -> Iterator[Problem]:
         ):
             text = f"must be at least the crop_size {list(crop)} (got {list(transform.output_size)})"
             yield Problem(f"{path}.output_size", text)
+    yield from _order(config)
     if size is None and config.dataloader.total_batch_size > 1 and not isinstance(config.dataset, ShapesConfig):
         yield Problem("dataset.train_transforms", "images of one batch need one size; add a RandomCrop and a Padding")
 
 
-def _channels(config: SegmentorConfig) -> Iterator[Problem]:
-    channels = getattr(config.dataset, "channels", 3)
-    if config.backbone.in_channels != channels:
-        text = f"must be {channels}, the channels of the images (got {config.backbone.in_channels})"
-        yield Problem("backbone.in_channels", text)
-    if isinstance(config.head.neck, ICNeckConfig) and config.head.neck.in_channels != channels:
-        text = f"must be {channels}, the channels of the images (got {config.head.neck.in_channels})"
-        yield Problem("head.neck.in_channels", text)
-    for split in ("train_transforms", "val_transforms"):
-        for name, transform in getattr(config.dataset, split).items():
-            if isinstance(transform, NormalizeConfig):
-                for key in ("mean", "std"):
-                    values = getattr(transform, key)
-                    if len(values) != channels:
-                        text = f"must have a value for each of {channels} channels (got {len(values)})"
-                        yield Problem(f"dataset.{split}.{name}.{key}", text)
+def _order(config: SegmentorConfig) -> Iterator[Problem]:
+    """Edges that are out of date, and steps of training in evaluation."""
+    edges = ""
+    for name, transform in config.dataset.train_transforms.items():
+        if edges and transform.changes_labels:
+            text = f"must come before {edges}: it changes the labels that the edges are made from"
+            yield Problem(f"dataset.train_transforms.{name}", text)
+        if isinstance(transform, EdgeExtractorConfig):
+            edges = name
+    for name, transform in config.dataset.val_transforms.items():
+        if transform.for_training:
+            yield Problem(f"dataset.val_transforms.{name}", "is for training only; take it out")
 
 
 def _batches(config: SegmentorConfig) -> Iterator[Problem]:

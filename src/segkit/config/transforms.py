@@ -1,6 +1,6 @@
 """Steps of the data pipeline, in the order of the mapping that holds them."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,30 +12,12 @@ from pydantic import (
     model_validator,
 )
 
+from segkit.config import photometric as photometric  # its steps are options, too
 from segkit.config.component import Choice, component
+from segkit.config.transform_types import CountRange, PositiveRange, Probability, Size
+from segkit.config.transform_types import TransformConfig as TransformConfig  # for plug-ins, too
 
-N = TypeVar("N", int, float)
-
-
-def _ascending(bounds: tuple[N, N]) -> tuple[N, N]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("must not go down: the smaller number comes first")
-    return bounds
-
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Size = tuple[PositiveInt, PositiveInt]
-Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
-PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ascending)]
-CountRange = Annotated[tuple[NonNegativeInt, NonNegativeInt], AfterValidator(_ascending)]
 ImageInterpolation = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
-
-
-@component
-class TransformConfig:
-    """Changes a sample: image, mask, or both."""
-
-    group: ClassVar[str] = "transform"
 
 
 @component
@@ -66,6 +48,52 @@ class ResizeShortestEdgeConfig(TransformConfig):
     """Bound of the longer side."""
     interpolation: ImageInterpolation = "bilinear"
     """Of the image."""
+
+
+def _not_empty(bounds: tuple[int, int]) -> tuple[int, int]:
+    if bounds[0] >= bounds[1]:
+        raise ValueError("the second number must be greater; it is never drawn itself")
+    return bounds
+
+
+@component
+class RandomShortestEdgeResizeConfig(TransformConfig):
+    """Scales the shorter side to a random length, unless the longer one would pass its bound."""
+
+    type: Literal["RandomShortestEdgeResize"] = "RandomShortestEdgeResize"
+    short_edge_range: Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_not_empty)] = (256, 768)
+    """Pixels of the shorter side: whole numbers from the first on and below the second."""
+    max_size: PositiveInt = 1024
+    """Bound of the longer side."""
+    interpolation: ImageInterpolation = "bilinear"
+    """Of the image."""
+
+
+@component
+class RandomChoiceResizeConfig(TransformConfig):
+    """Resizes to one of several sizes."""
+
+    type: Literal["RandomChoiceResize"] = "RandomChoiceResize"
+    scales: Annotated[tuple[PositiveInt | Size, ...], Field(min_length=1)] = (256, 384, 512, 640, 768)
+    """Sizes to choose from: ``short_edge_length`` of ResizeShortestEdge, or ``output_size`` of Resize."""
+    resize_type: Literal["Resize", "ResizeShortestEdge"] = "ResizeShortestEdge"
+    """What is done with the chosen size."""
+    max_size: PositiveInt = 2048
+    """Bound of the longer side, of ResizeShortestEdge."""
+    keep_ratio: bool = True
+    """Fit inside the bounds, of Resize; false stretches to them."""
+    scale_range: PositiveRange | None = None
+    """The bounds of Resize are multiplied by a random factor in this range; null leaves them."""
+    min_size: PositiveInt | None = None
+    """The shorter side is at least this long, after Resize."""
+    interpolation: ImageInterpolation = "bilinear"
+    """Of the image."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.resize_type == "ResizeShortestEdge" and not all(isinstance(scale, int) for scale in self.scales):
+            raise ValueError("ResizeShortestEdge takes single numbers as scales, the lengths of the shorter side")
+        return self
 
 
 @component
@@ -106,21 +134,6 @@ class RandomRotationConfig(TransformConfig):
 
 
 @component
-class PhotoMetricDistortionConfig(TransformConfig):
-    """Changes brightness, contrast, saturation and hue, each with probability 1/2."""
-
-    type: Literal["PhotoMetricDistortion"] = "PhotoMetricDistortion"
-    brightness_delta: NonNegativeFloat = 32.0
-    """Grey levels added, at most."""
-    contrast_range: Range = (0.5, 1.5)
-    """Factor of all channels."""
-    saturation_range: Range = (0.5, 1.5)
-    """Factor of the saturation."""
-    hue_delta: Annotated[int, Field(ge=0, le=90)] = 18
-    """Shift of the hue, in steps of 2 degrees, at most."""
-
-
-@component
 class RandomCutOutConfig(TransformConfig):
     """Blanks rectangles (DeVries and Taylor, 2017, arXiv:1708.04552)."""
 
@@ -144,6 +157,40 @@ class RandomCutOutConfig(TransformConfig):
 
 
 @component
+class RandomMosaicConfig(TransformConfig):
+    """Four images around a random centre (Bochkovskiy et al., 2020, arXiv:2004.10934)."""
+
+    type: Literal["RandomMosaic"] = "RandomMosaic"
+    for_training: ClassVar[bool] = True
+    prob: Probability = 0.5
+    """How often; else the image stays as it is."""
+    img_scale: Size = (640, 640)
+    """(height, width) that each image is fitted into; the mosaic is twice as large."""
+    center_ratio_range: PositiveRange = (0.5, 1.5)
+    """The centre is drawn from this range, times ``img_scale``."""
+    fill: NonNegativeFloat = 0.0
+    """Value of image pixels that no image covers; their label is ignored."""
+    interpolation: ImageInterpolation = "bilinear"
+    """Of the images."""
+
+    @model_validator(mode="after")
+    def _centre_inside(self) -> Self:
+        if self.center_ratio_range[1] >= 2:
+            raise ValueError("center_ratio_range must stay below 2, where the mosaic ends")
+        return self
+
+
+@component
+class EdgeExtractorConfig(TransformConfig):
+    """Marks where classes meet, as ``Sample.edges``, for heads of your own; CE2P makes its edges by itself."""
+
+    type: Literal["EdgeExtractor"] = "EdgeExtractor"
+    changes_labels: ClassVar[bool] = False
+    edge_width: PositiveInt = 3
+    """Width in pixels."""
+
+
+@component
 class AlbumentationsWrapperConfig(TransformConfig):
     """Any transform of albumentations, seeded from the sample's generator."""
 
@@ -155,10 +202,19 @@ class AlbumentationsWrapperConfig(TransformConfig):
 
 
 @component
+class ToTensorConfig(TransformConfig):
+    """Pixels as float32. Loaders hand over tensors with or without it; known recipes name it."""
+
+    type: Literal["ToTensor"] = "ToTensor"
+    changes_labels: ClassVar[bool] = False
+
+
+@component
 class NormalizeConfig(TransformConfig):
     """(x - mean) / std for each channel, computed on the device."""
 
     type: Literal["Normalize"] = "Normalize"
+    changes_labels: ClassVar[bool] = False
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     """Of each channel, in the image's own units; RGB order."""
     std: tuple[PositiveFloat, ...] = (58.395, 57.12, 57.375)
@@ -170,6 +226,7 @@ class PaddingConfig(TransformConfig):
     """Pads to a size, the image in the middle, after normalisation; labels there are ignored."""
 
     type: Literal["Padding"] = "Padding"
+    changes_labels: ClassVar[bool] = False
     output_size: Size = (512, 512)
     """(height, width)."""
     fill: float = 0.0

@@ -56,13 +56,18 @@ class Source:
         index = key.sample
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                return require_classes(self.pipeline(self.dataset[index], rng), len(self.dataset.info.names))
+                sample = self.pipeline(self.dataset[index], rng, self._draw)
+                return require_classes(sample, len(self.dataset.info.names))
             except DatasetError as error:
                 if not self.skip_errors:
                     raise
                 skipped.append(str(error))
                 index = int(rng.integers(len(self.dataset)))
         raise DatasetError(f"{_MAX_REPLACEMENTS} samples in a row are unreadable; the last: {skipped[-1]}")
+
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        """Another sample of the split."""
+        return self.dataset[int(rng.integers(len(self.dataset)))]
 
 
 def collate(samples: Sequence[Sample], pad_to: Size | None = None) -> dict[str, Any]:
@@ -85,10 +90,16 @@ def collate(samples: Sequence[Sample], pad_to: Size | None = None) -> dict[str, 
         masks = np.full((len(samples), *shape), IGNORE_INDEX, np.uint8)
         for i, sample in enumerate(samples):
             _place(masks[i], sample.mask)
+    edges = None
+    if all(s.edges is not None for s in samples):
+        edges = np.full((len(samples), *frame), IGNORE_INDEX, np.uint8)
+        for i, sample in enumerate(samples):
+            _place(edges[i], sample.edges)
     return {
         "images": torch.from_numpy(images),
         "masks": None if masks is None else torch.from_numpy(masks),
         "boxes": torch.from_numpy(boxes),
+        "edges": None if edges is None else torch.from_numpy(edges),
         "names": [s.name for s in samples],
         "sizes": [s.size for s in samples],
     }

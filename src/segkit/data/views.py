@@ -209,6 +209,51 @@ class Warped:
         return Box(top, left, bottom - top, right - left)
 
 
+class Tile(NamedTuple):
+    """A view, and where its upper left pixel lies on a canvas."""
+
+    view: View
+    top: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Views side by side on a canvas; they do not overlap, and lie inside it.
+
+    Attributes:
+        size: (height, width) of the canvas.
+        tiles: the views; at least one.
+        fill: value of pixels between them.
+    """
+
+    size: Size
+    tiles: tuple[Tile, ...]
+    fill: float
+
+    def read(self, box: Box) -> Array:
+        parts = [(common, tile) for tile in self.tiles if (common := _common(box, tile)) is not None]
+        pixels = [tile.view.read(_shifted(common, -tile.top, -tile.left)) for common, tile in parts]
+        like = pixels[0] if pixels else self.tiles[0].view.read(Box(0, 0, 1, 1))
+        canvas = np.full((box.height, box.width, *like.shape[2:]), self.fill, like.dtype)
+        for (common, _), part in zip(parts, pixels, strict=True):
+            at = _shifted(common, -box.top, -box.left)
+            canvas[at.top : at.top + at.height, at.left : at.left + at.width] = part
+        return canvas
+
+
+def _common(box: Box, tile: Tile) -> Box | None:
+    """The part of a window that a tile covers."""
+    top, left = max(box.top, tile.top), max(box.left, tile.left)
+    bottom = min(box.top + box.height, tile.top + tile.view.size[0])
+    right = min(box.left + box.width, tile.left + tile.view.size[1])
+    return Box(top, left, bottom - top, right - left) if bottom > top and right > left else None
+
+
+def _shifted(box: Box, rows: int, cols: int) -> Box:
+    return box._replace(top=box.top + rows, left=box.left + cols)
+
+
 class _Span(NamedTuple):
     """A stretch of the source that resizes to a stretch of the result, of which the first ``skip`` are extra."""
 

@@ -29,7 +29,7 @@ class TrainModel(nn.Module):
         precision: of the segmentor; the losses stay in float32.
 
     Shape:
-        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target; epoch and rate as in StepInfo.
+        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target; epoch, rate and edges as in StepInfo.
         - Output: name -> scalar.
     """
 
@@ -39,9 +39,16 @@ class TrainModel(nn.Module):
         self.criterion = criterion
         self.precision = precision
 
-    def forward(self, images: Tensor, target: Tensor, epoch: int = 1, learning_rate: float = 0.0) -> dict[str, Tensor]:
+    def forward(
+        self,
+        images: Tensor,
+        target: Tensor,
+        epoch: int = 1,
+        learning_rate: float = 0.0,
+        edges: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         with self.precision.autocast():
-            outputs = self.segmentor.outputs(images, StepInfo(target, epoch, learning_rate))
+            outputs = self.segmentor.outputs(images, StepInfo(target, epoch, learning_rate, edges))
         return self.criterion(outputs, target)
 
 
@@ -106,7 +113,7 @@ class TrainStep:
         for index, (part, target) in enumerate(zip(parts, targets, strict=True)):
             last = index == len(parts) - 1
             with nullcontext() if last else self._no_sync():  # gradients travel once a step
-                inputs = (self._images(part), target, epoch, learning_rate)
+                inputs = (self._images(part), target, epoch, learning_rate, self._edges(part))
                 terms = self._backward(inputs, None if shares is None else shares[index])
             total = {name: total[name] + term if name in total else term for name, term in terms.items()}
         seen = torch.cat([classes_present(target, IGNORE_INDEX) for target in targets]).any(dim=0)
@@ -117,6 +124,9 @@ class TrainStep:
         if part.masks is None:
             raise TypeError("a training batch without labels")
         return part.masks.to(self.device, non_blocking=True).long()
+
+    def _edges(self, part: Batch) -> Tensor | None:
+        return None if part.edges is None else part.edges.to(self.device, non_blocking=True)
 
     def _shares(self, targets: Sequence[Tensor]) -> Tensor | None:
         """What each part weighs: its share of the labelled pixels of all processes, so that splitting changes nothing.

@@ -1,7 +1,7 @@
 """Transforms of a small image and its labels, where nothing is left to chance.
 
-Settings that depend on the order of the reference's random draws, or on transforms and arguments that have no
-counterpart, are not compared.
+Settings that depend on the order of the reference's random draws, or on arguments that have no counterpart, are not
+compared.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,18 +11,30 @@ from typing import Any
 import numpy as np
 from differences import Difference, compare
 
+from segkit.config.photometric import (
+    AdjustGammaConfig,
+    CLAHEConfig,
+    PILRandomGaussianBlurConfig,
+    RandomGaussianBlurConfig,
+    RerangeConfig,
+    RGB2GrayConfig,
+)
 from segkit.config.transforms import (
     AlbumentationsWrapperConfig,
+    EdgeExtractorConfig,
     NormalizeConfig,
     PaddingConfig,
+    RandomChoiceResizeConfig,
     RandomCropConfig,
     RandomFlipConfig,
+    RandomShortestEdgeResizeConfig,
     ResizeConfig,
     ResizeShortestEdgeConfig,
+    ToTensorConfig,
     TransformConfig,
 )
 from segkit.registry import TRANSFORMS
-from segkit.types import Sample
+from segkit.types import IGNORE_INDEX, Sample
 
 Case = dict[str, Any]
 
@@ -42,10 +54,12 @@ def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
         if setting["mode"] == "tensor":
             image = image.astype(np.float32)
         label = arrays["input_label_blocks" if setting["label"] == "blocks" else "input_label"]
+        ignored = setting["args"].get("ignore_index", IGNORE_INDEX)
+        label = np.where(label == ignored, np.uint8(IGNORE_INDEX), label)
         sample = TRANSFORMS.build(config)(Sample("x", image.copy(), label.copy()), np.random.default_rng(0))
-        if setting["mode"] == "tensor":
+        if setting["mode"] == "tensor" or setting["type"] == "ToTensor":
             sample = replace(sample, image=np.moveaxis(sample.image, -1, 0))
-        ours = {"image": sample.image, "seg_target": sample.mask}
+        ours = {"image": sample.image, "seg_target": sample.mask, "edge_target": sample.edges}
         for name, facts in setting["outputs"].items():
             yield from compare_output(f"{setting['key']}_{name}", ours[name], facts, arrays)
 
@@ -75,10 +89,9 @@ def resize(arguments: Case) -> ResizeConfig:
     )
 
 
-def shortest_edge(arguments: Case) -> ResizeShortestEdgeConfig | None:
-    if not isinstance(arguments["short_edge_length"], int):
-        return None
-    return ResizeShortestEdgeConfig(**arguments)
+def shortest_edge(arguments: Case) -> ResizeShortestEdgeConfig:
+    length = arguments.pop("short_edge_length")
+    return ResizeShortestEdgeConfig(short_edge_length=length if isinstance(length, int) else min(length), **arguments)
 
 
 def crop(arguments: Case) -> RandomCropConfig:
@@ -102,6 +115,24 @@ def flip(arguments: Case) -> RandomFlipConfig:
     return RandomFlipConfig(prob=arguments["prob"], swaps=tuple(map(tuple, pairs)))
 
 
+def choice(arguments: Case) -> RandomChoiceResizeConfig:
+    scales = tuple(scale if isinstance(scale, int) else tuple(scale) for scale in arguments.pop("scales"))
+    return RandomChoiceResizeConfig(scales=scales, **arguments)
+
+
+def edges(arguments: Case) -> EdgeExtractorConfig:
+    return EdgeExtractorConfig(edge_width=arguments["edge_width"])
+
+
+def plain(cls: type[TransformConfig]) -> Callable[[Case], TransformConfig]:
+    """Where the arguments have our names."""
+
+    def read(arguments: Case) -> TransformConfig:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
+
+    return read
+
+
 def wrapped(arguments: Case) -> AlbumentationsWrapperConfig:
     options = dict(arguments["albu_cfg"])
     return AlbumentationsWrapperConfig(name=options.pop("type"), kwargs=options)
@@ -115,4 +146,14 @@ READERS: dict[str, Callable[[Case], TransformConfig | None]] = {
     "Padding": padding,
     "RandomFlip": flip,
     "AlbumentationsWrapper": wrapped,
+    "RandomChoiceResize": choice,
+    "RandomShortestEdgeResize": plain(RandomShortestEdgeResizeConfig),
+    "ToTensor": plain(ToTensorConfig),
+    "EdgeExtractor": edges,
+    "RGB2Gray": plain(RGB2GrayConfig),
+    "AdjustGamma": plain(AdjustGammaConfig),
+    "CLAHE": plain(CLAHEConfig),
+    "Rerange": plain(RerangeConfig),
+    "RandomGaussianBlur": plain(RandomGaussianBlurConfig),
+    "PILRandomGaussianBlur": plain(PILRandomGaussianBlurConfig),
 }

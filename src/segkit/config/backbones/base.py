@@ -25,8 +25,8 @@ class BackboneConfig:
 
     group: ClassVar[str] = "backbone"
 
-    in_channels: PositiveInt = 3
-    """Channels of the images."""
+    in_channels: PositiveInt | None = None
+    """Channels of the images; null takes those of the data set, and a number is checked against them."""
     pretrained: bool = False
     """Start from the weights that timm offers for this architecture (fetched once, then cached)."""
     weights: Path | None = None
@@ -34,6 +34,11 @@ class BackboneConfig:
     segkit; with or without a head."""
     grad_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images; three where nobody told."""
+        return self.in_channels or 3
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -33,8 +33,8 @@ class BiSeNetV1Config(FixedStrides, OwnBackboneConfig):
             raise ValueError("context.output_stride must be 32")
         if self.context.out_indices != (0, 1, 2, 3):
             raise ValueError("context.out_indices must be (0, 1, 2, 3)")
-        if self.context.in_channels not in (3, self.in_channels):
-            raise ValueError(f"context.in_channels must be in_channels, which is {self.in_channels}")
+        if self.context.in_channels not in (None, 3, self.image_channels):
+            raise ValueError(f"context.in_channels must be in_channels, which is {self.image_channels}")
         return self
 
     @property

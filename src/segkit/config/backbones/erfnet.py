@@ -29,7 +29,7 @@ class ERFNetConfig(OwnBackboneConfig):
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
-        widths = (self.in_channels, *self.enc_channels)
+        widths = (self.image_channels, *self.enc_channels)
         if any(wide <= narrow for narrow, wide in itertools.pairwise(widths)):
             raise ValueError(f"enc_channels must grow from in_channels on (got {list(widths)})")
         if self.enc_blocks[1] % len(self.dilations):

@@ -34,8 +34,8 @@ class ICNeckConfig(NeckConfig):
     """
 
     type: Literal["ICNeck"] = "ICNeck"
-    in_channels: PositiveInt = 3
-    """Channels of the images."""
+    in_channels: PositiveInt | None = None
+    """Channels of the images; null takes those of the data set, and a number is checked against them."""
     channels: PositiveInt = 128
     """Width of what comes out."""
     light_channels: PositiveInt = 32

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.config.transforms import PhotoMetricDistortionConfig
+from segkit.config.photometric import PhotoMetricDistortionConfig
 from segkit.data.io import Array
-from segkit.errors import ConfigError
+from segkit.data.transforms.base import require_depth, require_rgb
 from segkit.registry import TRANSFORMS
 from segkit.types import Sample
 
@@ -29,11 +29,8 @@ class PhotoMetricDistortion:
         self.config = config
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if sample.image.dtype != np.uint8 or sample.image.shape[2] != 3:
-            raise ConfigError(
-                f"PhotoMetricDistortion works on 8-bit RGB; {sample.name} is {sample.image.dtype} with "
-                f"{sample.image.shape[2]} channels"
-            )
+        require_rgb("PhotoMetricDistortion", sample)
+        require_depth("PhotoMetricDistortion", sample, np.uint8)
         before, hue, saturation, after = self._draw(rng)
         if hue is None and saturation is None:
             return replace(sample, image=_look_up(sample.image, _merged(before, after)))

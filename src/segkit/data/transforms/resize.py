@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from segkit.config.transforms import ResizeConfig, ResizeShortestEdgeConfig
+from segkit.config.transforms import (
+    RandomChoiceResizeConfig,
+    RandomShortestEdgeResizeConfig,
+    ResizeConfig,
+    ResizeShortestEdgeConfig,
+)
 from segkit.data.transforms.base import INTERPOLATIONS, Frame, Geometric
 from segkit.data.views import Nearest, Scaled, Size
 from segkit.registry import TRANSFORMS
@@ -33,12 +38,48 @@ class ResizeShortestEdge(Geometric):
         self.config = config
 
     def plan(self, frame: Frame, rng: np.random.Generator) -> Frame:
-        scale = self.config.short_edge_length / min(frame.size)
-        longest = max(frame.size) * scale
-        if longest > self.config.max_size:
-            scale *= self.config.max_size / longest
-        bounds = (_rounded(frame.size[0] * scale), _rounded(frame.size[1] * scale))
-        return scaled(frame, fit(frame.size, bounds), self.config.interpolation)
+        size = fit_shortest(frame.size, self.config.short_edge_length, self.config.max_size)
+        return scaled(frame, size, self.config.interpolation)
+
+
+@TRANSFORMS.register(RandomShortestEdgeResizeConfig)
+class RandomShortestEdgeResize(Geometric):
+    """Scales the shorter side to a random length, unless the longer one would pass its bound."""
+
+    def __init__(self, config: RandomShortestEdgeResizeConfig) -> None:
+        self.config = config
+
+    def plan(self, frame: Frame, rng: np.random.Generator) -> Frame:
+        length = int(rng.integers(*self.config.short_edge_range))
+        return scaled(frame, fit_shortest(frame.size, length, self.config.max_size), self.config.interpolation)
+
+
+@TRANSFORMS.register(RandomChoiceResizeConfig)
+class RandomChoiceResize(Geometric):
+    """Resizes by one of several transforms, chosen evenly."""
+
+    def __init__(self, config: RandomChoiceResizeConfig) -> None:
+        self.choices = [_choice(config, scale) for scale in config.scales]
+
+    def plan(self, frame: Frame, rng: np.random.Generator) -> Frame:
+        return self.choices[int(rng.integers(len(self.choices)))].plan(frame, rng)
+
+
+def _choice(config: RandomChoiceResizeConfig, scale: int | tuple[int, int]) -> Geometric:
+    if config.resize_type == "ResizeShortestEdge" and isinstance(scale, int):
+        shortest = ResizeShortestEdgeConfig(
+            short_edge_length=scale, max_size=config.max_size, interpolation=config.interpolation
+        )
+        return ResizeShortestEdge(shortest)
+    return Resize(
+        ResizeConfig(
+            output_size=(scale, scale) if isinstance(scale, int) else scale,
+            keep_ratio=config.keep_ratio,
+            scale_range=config.scale_range,
+            min_size=config.min_size,
+            interpolation=config.interpolation,
+        )
+    )
 
 
 def scaled(frame: Frame, size: Size, interpolation: str) -> Frame:
@@ -59,6 +100,14 @@ def fit(size: Size, bounds: tuple[int, int], min_size: int | None = None) -> Siz
         scale = min_size / min(size)
         fitted = (_rounded(size[0] * scale), _rounded(size[1] * scale))
     return fitted
+
+
+def fit_shortest(size: Size, length: int, longest: int) -> Size:
+    """The size whose shorter side is ``length``, unless the longer one would pass ``longest``."""
+    scale = length / min(size)
+    if max(size) * scale > longest:
+        scale = longest / max(size)
+    return fit(size, (_rounded(size[0] * scale), _rounded(size[1] * scale)))
 
 
 def stretch(size: Size, bounds: tuple[int, int]) -> Size:

@@ -29,7 +29,7 @@ class BiSeNetV1(OwnBackbone):
         width, detail = config.context_channels, config.spatial_channels
         context = replace(
             config.context,
-            in_channels=config.in_channels,
+            in_channels=config.image_channels,
             grad_checkpointing=config.grad_checkpointing or config.context.grad_checkpointing,
         )
         self.context = BACKBONES.build(context)
@@ -42,7 +42,7 @@ class BiSeNetV1(OwnBackbone):
             self.smooth16 = ConvNormAct(width, width, 3)
         if _FUSED in self.out_indices:
             self.spatial = nn.Sequential(
-                ConvNormAct(config.in_channels, detail[0], 7, stride=2),
+                ConvNormAct(config.image_channels, detail[0], 7, stride=2),
                 ConvNormAct(detail[0], detail[1], 3, stride=2),
                 ConvNormAct(detail[1], detail[2], 3, stride=2),
                 ConvNormAct(detail[2], detail[3], 1),

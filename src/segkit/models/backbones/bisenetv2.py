@@ -29,14 +29,14 @@ class BiSeNetV2(OwnBackbone):
 
     def build(self, config: BiSeNetV2Config) -> list[FeatureSpec]:
         widths = config.semantic_channels
-        self.stem = _Stem(config.in_channels, widths[0])
+        self.stem = _Stem(config.image_channels, widths[0])
         self.stages = nn.ModuleList(
             _stage(widths[i], widths[i + 1], _BLOCKS[i], config.expansion)
             for i in range(min(max(self.out_indices), len(_BLOCKS)))
         )
         if _JOINED in self.out_indices:
             self.embed = _ContextEmbedding(widths[-1])
-            self.detail = _detail(config.in_channels, config.detail_channels)
+            self.detail = _detail(config.image_channels, config.detail_channels)
             self.join = _GuidedAggregation(widths[-1], align_corners=config.align_corners)
         return [FeatureSpec(*spec) for spec in zip((*widths, widths[-1]), config.STRIDES, strict=True)]
 

@@ -28,9 +28,11 @@ class CGNet(OwnBackbone):
     def build(self, config: CGNetConfig) -> list[FeatureSpec]:
         stem, *levels = config.channels
         self.stem = nn.Sequential(
-            ConvNormAct(config.in_channels, stem, 3, stride=2), ConvNormAct(stem, stem, 3), ConvNormAct(stem, stem, 3)
+            ConvNormAct(config.image_channels, stem, 3, stride=2),
+            ConvNormAct(stem, stem, 3),
+            ConvNormAct(stem, stem, 3),
         )
-        widths = [stem + config.in_channels, 2 * levels[0] + config.in_channels, 2 * levels[1]]
+        widths = [stem + config.image_channels, 2 * levels[0] + config.image_channels, 2 * levels[1]]
         last = max(self.out_indices)
         self.joins = nn.ModuleList(_NormAct(width) for width in widths[: last + 1])
         self.levels = nn.ModuleList(

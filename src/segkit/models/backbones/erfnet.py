@@ -28,7 +28,7 @@ class ERFNet(OwnBackbone):
         rounds = config.enc_blocks[1] // len(config.dilations)
         dilated = [_Block(third, dilation, config.dropout) for dilation in config.dilations * rounds]
         self.encoder = nn.Sequential(
-            _Down(config.in_channels, first), _Down(first, second), *plain, _Down(second, third), *dilated
+            _Down(config.image_channels, first), _Down(first, second), *plain, _Down(second, third), *dilated
         )
         decoder: list[nn.Module] = []
         width = third

@@ -29,7 +29,7 @@ class FastSCNN(OwnBackbone):
     def build(self, config: FastSCNNConfig) -> list[FeatureSpec]:
         first, second, third = config.stem_channels
         self.stem = nn.Sequential(
-            ConvNormAct(config.in_channels, first, 3, stride=2),
+            ConvNormAct(config.image_channels, first, 3, stride=2),
             DepthwiseSeparableConv(first, second, 3, stride=2),
             DepthwiseSeparableConv(second, third, 3, stride=2),
         )

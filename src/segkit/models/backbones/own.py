@@ -26,7 +26,7 @@ class OwnBackbone(nn.Module):
         features: channels and stride of each returned map.
 
     Shape:
-        - Input: (N, config.in_channels, H, W).
+        - Input: (N, config.image_channels, H, W).
         - Output: a list with one (N, C_i, ceil(H / stride_i), ceil(W / stride_i)) for each of ``features``.
     """
 

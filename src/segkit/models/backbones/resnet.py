@@ -43,7 +43,7 @@ class ResNet(TimmBackbone):
             **({} if config.act is None else {"act_layer": lambda inplace: build_act(1, config.act)}),
         )
         if not config.deep_stem and config.stem_channels != 64:
-            model.conv1 = nn.Conv2d(config.in_channels, config.stem_channels, 7, stride=2, padding=3, bias=False)
+            model.conv1 = nn.Conv2d(config.image_channels, config.stem_channels, 7, stride=2, padding=3, bias=False)
         _place_dilation(model, config)
         if config.style == "caffe":
             _shrink_first(model)

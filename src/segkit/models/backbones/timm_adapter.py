@@ -29,7 +29,7 @@ class TimmBackbone(nn.Module):
         features: channels and stride of each returned map.
 
     Shape:
-        - Input: (N, config.in_channels, H, W).
+        - Input: (N, config.image_channels, H, W).
         - Output: a list with one (N, C_i, H_i, W_i) for each of ``features``.
     """
 

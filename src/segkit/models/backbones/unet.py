@@ -34,7 +34,7 @@ class UNet(OwnBackbone):
         self.encoder = nn.ModuleList(
             _convs(before, width, count, stride=stride, dilation=dilation)
             for before, width, count, stride, dilation in zip(
-                (config.in_channels, *widths[:-1]),
+                (config.image_channels, *widths[:-1]),
                 widths,
                 config.enc_num_convs,
                 config.stage_strides,

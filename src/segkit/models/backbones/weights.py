@@ -47,7 +47,7 @@ def create_model(
     Raises:
         CheckpointError: if weights are wanted that do not exist or cannot be fetched.
     """
-    kwargs |= {"num_classes": 0, "in_chans": config.in_channels}
+    kwargs |= {"num_classes": 0, "in_chans": config.image_channels}
     if not config.pretrained or config.weights is not None:
         return make(name, pretrained=False, **kwargs)
     if tag is None:
@@ -102,7 +102,7 @@ def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
     adapt = getattr(backbone, "adapt_state", dict)
     readings = (adapt(reading) for reading in _readings(backbone, config, state))
     found = max(readings, key=lambda reading: len(_fitting(reading, own)))
-    found = _adapt_stem(found, own, config.in_channels)
+    found = _adapt_stem(found, own, config.image_channels)
     fitting = _fitting(found, own)
     left = sorted(own.keys() - fitting.keys())
     network = [name for name in own if not name.startswith("norms.")]  # the levels' norms come with segmentation

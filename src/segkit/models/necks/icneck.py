@@ -72,7 +72,7 @@ class ICNeck(Neck):
         self.align_corners = align_corners
         full, half, quarter = config.branch_channels
         self.light = nn.Sequential(
-            ConvNormAct(config.in_channels, config.light_channels, 3, stride=2),
+            ConvNormAct(config.in_channels or 3, config.light_channels, 3, stride=2),
             ConvNormAct(config.light_channels, config.light_channels, 3, stride=2),
             ConvNormAct(config.light_channels, full, 3, stride=2),
         )
