@@ -11,7 +11,7 @@ from segkit.cli.test import main, take_processes
 from segkit.config.datasets import FolderDatasetConfig
 from segkit.config.transforms import NormalizeConfig
 from segkit.engine.launch import train
-from segkit.engine.log import read_log
+from segkit.engine.records import read_log
 from segkit.errors import ConfigError
 
 

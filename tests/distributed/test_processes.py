@@ -25,7 +25,7 @@ from segkit.config.layers import GELUConfig
 from segkit.config.training import EmaConfig, SGDConfig
 from segkit.config.transforms import NormalizeConfig, RandomFlipConfig
 from segkit.engine.launch import train
-from segkit.engine.log import read_log
+from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
 from segkit.errors import ConfigError, TrainingError
 

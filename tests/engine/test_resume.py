@@ -15,7 +15,7 @@ from support.runs import assert_same_state, finish, last, losses, start, tiny_co
 
 from segkit.config.training import EmaConfig
 from segkit.engine.launch import train
-from segkit.engine.log import read_log
+from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
 
 EVERYTHING: dict[str, Any] = {

@@ -16,7 +16,7 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import AmpConfig, EmaConfig
 from segkit.engine.launch import train
-from segkit.engine.log import read_log
+from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder, RunResult, read_config
 from segkit.engine.step import StepOutcome, TrainModel, TrainStep
 from segkit.errors import CheckpointError, ConfigError, SegkitError, TrainingError

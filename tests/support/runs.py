@@ -25,7 +25,7 @@ from segkit.config.training import (
     TrainerConfig,
 )
 from segkit.config.transforms import NormalizeConfig, RandomFlipConfig
-from segkit.engine.log import read_log
+from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
 
 TRAIN = """

@@ -67,7 +67,7 @@ def _measure(side: str, dtype: str, steps: int) -> dict[str, Any]:
 
 
 def _child(side: str, dtype: str, steps: int) -> dict[str, Any]:
-    from segkit.engine.log import peak_memory_gb
+    from segkit.engine.meters import peak_memory_gb
 
     if side == "run":
         return _whole_run(steps)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from segkit.config.component import Choice, component
+from segkit.config.loggers import MlflowConfig, WandbConfig
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Share, Share]
@@ -372,4 +373,12 @@ class LoggerConfig:
     tensorboard: bool = True
     """Write TensorBoard's event files."""
     num_overlays: NonNegativeInt = 8
-    """Validation images drawn as image, label and prediction at the end."""
+    """Validation images, always the same, drawn as image, label and prediction at each evaluation."""
+    num_ranked: NonNegativeInt = 4
+    """Worst and as many best validation images, by their own mean IoU, in the report; 0 for none."""
+    report: bool = True
+    """Write the run's page, index.html, at each evaluation."""
+    wandb: WandbConfig = WandbConfig()
+    """Weights & Biases."""
+    mlflow: MlflowConfig = MlflowConfig()
+    """MLflow."""

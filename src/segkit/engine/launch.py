@@ -31,6 +31,7 @@ from segkit.engine.heartbeat import Heartbeat
 from segkit.engine.process import die_with_parent, is_external, open_store, process_group, run_process
 from segkit.engine.rehearsal import rehearses
 from segkit.engine.run import RunFolder, RunResult, new_run_dir, read_result, read_stop
+from segkit.engine.sinks.choose import missing_packages
 from segkit.engine.worker import place_note
 from segkit.errors import ConfigError, Problem, SegkitError, TrainingError, TrainingStopped
 
@@ -73,7 +74,7 @@ def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> 
 
 def _check(config: SegmentorConfig) -> None:
     """What the command line checks when it composes, for configurations that were made in Python."""
-    problems = cross_checks(config)
+    problems = [*cross_checks(config), *missing_packages(config.logger)]
     if problems:
         raise ConfigError(problems)
 

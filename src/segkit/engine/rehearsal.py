@@ -12,7 +12,7 @@ import torch
 
 from segkit import dist
 from segkit.config.training import TrainerConfig
-from segkit.engine.log import peak_memory_gb
+from segkit.engine.meters import peak_memory_gb
 from segkit.engine.run import RunResult, write_result
 from segkit.engine.seeds import seed_step
 from segkit.engine.trainer import Trainer

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from segkit.engine.log import RunLog, read_log
+from segkit.engine.log import RunLog
+from segkit.engine.records import read_log
 from segkit.engine.run import RunResult, write_result
 from segkit.inference.drawing import overlay, to_rgb
 from segkit.metrics.scores import Scores

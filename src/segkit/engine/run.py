@@ -78,6 +78,16 @@ class RunFolder:
         """TensorBoard's event files."""
         return self.path / "tensorboard"
 
+    @property
+    def report(self) -> Path:
+        """The run's page, for a browser."""
+        return self.path / "index.html"
+
+    @property
+    def identities(self) -> Path:
+        """Under which names services such as W&B know the run."""
+        return self.path / "services.json"
+
     def is_used(self) -> bool:
         """Whether a training wrote here."""
         return self.last.exists() or self.log.exists()

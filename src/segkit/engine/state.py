@@ -14,7 +14,7 @@ from segkit.checkpoint import load_weights, read_checkpoint, shape_text, some_of
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.ema import Ema
-from segkit.engine.log import Meter
+from segkit.engine.meters import Meter
 from segkit.engine.progress import Progress
 from segkit.errors import CheckpointError, ConfigError, Problem
 from segkit.metrics.scores import Scores

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -98,13 +98,16 @@ class TrainStep:
         self.device = device
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def __call__(self, parts: Sequence[Batch], *, epoch: int = 1, learning_rate: float = 0.0) -> StepOutcome:
+    def __call__(
+        self, parts: Sequence[Batch], *, epoch: int = 1, learning_rate: float = 0.0, want_norm: bool = False
+    ) -> StepOutcome:
         """Steps on the gradient of the mean loss over ``parts``, which together are this process's batch.
 
         Args:
             parts: batches of the same number of images.
             epoch: the pass over the data, from 1, and
             learning_rate: the schedule's rate; heads with a memory may go by them.
+            want_norm: tell the norm of the gradients even where clipping does not need it.
         """
         self.optimizer.zero_grad(set_to_none=True)
         targets = [self._target(part) for part in parts]
@@ -117,7 +120,9 @@ class TrainStep:
                 terms = self._backward(inputs, None if shares is None else shares[index])
             total = {name: total[name] + term if name in total else term for name, term in terms.items()}
         seen = torch.cat([classes_present(target, IGNORE_INDEX) for target in targets]).any(dim=0)
-        return self._update(total, seen)
+        norm = self._norm() if want_norm else None
+        outcome = self._update(total, seen)
+        return outcome if outcome.grad_norm is not None else replace(outcome, grad_norm=norm)
 
     def _target(self, part: Batch) -> Tensor:
         """(N, H, W) int64 on the device."""
@@ -155,6 +160,11 @@ class TrainStep:
         loss = torch.stack(list(terms.values())).sum()
         self.precision.scaler.scale(loss).backward()
         return {name: term.detach() for name, term in terms.items()}
+
+    def _norm(self) -> Tensor:
+        """Norm of all gradients, without the scaler's factor."""
+        norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        return norm / self.precision.scaler.get_scale() if self.precision.scales else norm
 
     def _update(self, terms: dict[str, Tensor], seen: Tensor) -> StepOutcome:
         scaler, limit = self.precision.scaler, self.config.clip_grad_norm

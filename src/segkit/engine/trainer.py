@@ -134,10 +134,9 @@ class Trainer:
         self.checkpoints = Checkpoints(self.folder, config.trainer.keep_checkpoints)
         self.log = RunLog(
             self.folder,
-            config.logger,
+            config,
             total_steps=self.total_steps,
             total_epochs=self.scheduler.total_epochs,
-            batch_size=config.dataloader.total_batch_size,
             speaks=self.is_main,
         )
         self.diagnostics = Diagnostics(self.info.names, config.dataloader, say=self.log.say)
@@ -186,21 +185,21 @@ class Trainer:
             self.folder.stopped.unlink(missing_ok=True)
         with self.signals, machine_faults(self._last_good), closing(self._batches()) as batches:
             self._settle()
-            self.log.open(self.progress)
-            try:
-                self.log.say(f"run folder: {self.folder.path}")
-                self.introduce()
-                if self._evaluation_due():  # the run was cut off in the middle of it
-                    self._evaluate()
-                for parts in self.log.watch.waiting(batches):
-                    self._train_step(parts)
-                    if self._save_due():
-                        self._save()
-                    if self._evaluation_due():
-                        self._evaluate()
-                return self._finish()
-            finally:
-                self.log.close()
+            with self.log.open(self.progress):
+                return self._train(batches)
+
+    def _train(self, batches: Iterable[Sequence[Batch]]) -> RunResult:
+        self.log.say(f"run folder: {self.folder.path}")
+        self.introduce()
+        if self._evaluation_due():  # the run was cut off in the middle of it
+            self._evaluate()
+        for parts in self.log.watch.waiting(batches):
+            self._train_step(parts)
+            if self._save_due():
+                self._save()
+            if self._evaluation_due():
+                self._evaluate()
+        return self._finish()
 
     def _settle(self) -> None:
         """Finishes what a killed run may have left undone between writing ``last`` and its further names."""
@@ -257,7 +256,8 @@ class Trainer:
         self.peers.at(f"step {done + 1}")
         self.scheduler.apply(self.optimizer, done)
         seed_step(self.config.trainer.seed, rank=dist.rank(), step=done)
-        outcome = self.step(parts, epoch=self._epoch(done), learning_rate=self.scheduler.lr_at(done))
+        rate, told = self.scheduler.lr_at(done), self.log.due(done + 1)
+        outcome = self.step(parts, epoch=self._epoch(done), learning_rate=rate, want_norm=told)
         if self.ema and not outcome.skipped:
             self.ema.update()
         self.progress = replace(self.progress, step=done + 1)
