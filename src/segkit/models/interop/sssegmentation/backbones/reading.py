@@ -65,8 +65,9 @@ class Arguments:
 
     def common(self) -> dict[str, Any]:
         """Arguments that every backbone has."""
+        channels = self.take("in_channels", 3)
         return {
-            "in_channels": self.take("in_channels", 3),
+            "in_channels": None if channels == 3 else channels,  # as here, where the images tell
             "pretrained": bool(self.take("pretrained", False)),
             "grad_checkpointing": self.take("use_checkpoint", False),
         }
