@@ -1,0 +1,87 @@
+"""What the configs of all data sets share."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from segkit.config.component import component, type_name
+from segkit.config.transforms import Transforms
+from segkit.errors import DatasetError
+
+Label = Annotated[int, Field(ge=0, le=65535)]
+
+
+@component
+class DatasetConfig:
+    """Labelled images in splits."""
+
+    group: ClassVar[str] = "dataset"
+    source: ClassVar[str] = ""
+    """How to get the data and how it lies below the root, in one line; "" for data that is made, not read."""
+
+    root: Path = Path("data")
+    """Folder that holds the data."""
+    train_split: str = "train"
+    """Split to train on."""
+    val_split: str = "val"
+    """Split to evaluate on."""
+    repeat_times: PositiveInt = 1
+    """How often an epoch visits each training image."""
+    num_classes: PositiveInt | None = None
+    """Derived from the classes; if given, it is checked."""
+    label_map: dict[Label, NonNegativeInt | Literal["ignore"]] | None = None
+    """Value in the label files -> class id or ignore, in place of the data set's own map."""
+    unknown_labels: Literal["error", "ignore"] = "error"
+    """What to do with label values that are neither a class nor ignored."""
+    apply_exif: bool = True
+    """Turn images as their EXIF orientation says, like viewers and labelling tools; labels are taken as stored."""
+    on_error: Literal["raise", "skip"] = "raise"
+    """An unreadable file: stop, or train on another sample in its place and report it."""
+    train_transforms: Transforms = Field(default_factory=dict)
+    """Steps for training, by any name, in order."""
+    val_transforms: Transforms = Field(default_factory=dict)
+    """Steps for evaluation and prediction, by any name, in order; the labels keep their size."""
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the images; three are RGB."""
+        return 3
+
+    def require_root(self) -> None:
+        """Says what is missing and how to get it.
+
+        Raises:
+            DatasetError: if the data is read from files and there is no root folder.
+        """
+        if self.source and not self.root.is_dir():
+            raise DatasetError(f"dataset.root: no folder {self.root}; {self.source}; then set dataset.root=FOLDER")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the position is the class id."""
+        return known_classes(type_name(type(self)))[0]
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """RGB colour of each class."""
+        return known_classes(type_name(type(self)))[1]
+
+
+@cache
+def known_classes(name: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """Class names and palette of a published data set, from ``classes.json``."""
+    table = json.loads(files("segkit.config.datasets").joinpath("classes.json").read_text(encoding="utf-8"))[name]
+    return tuple(table["classes"]), tuple((red, green, blue) for red, green, blue in table["palette"])
+
+
+def voc_color(index: int) -> tuple[int, int, int]:
+    """The colour that PASCAL VOC gives a class id: its bits, dealt out over the channels from the top."""
+    color = [0, 0, 0]
+    for shift in range(8):
+        for channel in range(3):
+            color[channel] |= ((index >> (3 * shift + channel)) & 1) << (7 - shift)
+    return color[0], color[1], color[2]
