@@ -125,6 +125,19 @@ MISTAKES = {
         ["trainer.devices=3", "dataloader.total_batch_size=16"],
         "dataloader.total_batch_size: must divide by 3, trainer.devices (3) x trainer.accumulation_steps; use 15 or 18",
     ),
+    "batch over machines": (
+        ["trainer.nnodes=2", "trainer.devices=3", "dataloader.total_batch_size=16"],
+        "must divide by 6, trainer.nnodes (2) x trainer.devices (3) x trainer.accumulation_steps; use 12 or 18",
+    ),
+    "a machine too many": (
+        ["trainer.nnodes=2", "trainer.node_rank=2"],
+        "trainer.node_rank: must be below trainer.nnodes 2; the first machine is 0",
+    ),
+    "no address": (
+        ["trainer.nnodes=2", "trainer.rendezvous=http://gpu1"],
+        "trainer.rendezvous: must be machine 0's address, as in 10.0.0.1 or gpu1:29500",
+    ),
+    "an address for one machine": (["trainer.rendezvous=gpu1"], "trainer.rendezvous: is for several machines"),
     "one image under a 1x1 norm": (["head=PSPNet", "dataloader.total_batch_size=1"], "PSPNet pools to 1x1"),
     "one image under a 1x1 norm of the backbone": (
         ["backbone=FastSCNN", "dataloader.total_batch_size=1"],

@@ -1,5 +1,6 @@
 """Rules that tie several parts of a configuration together; all are checked, all that fail are told."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,8 @@ def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Prob
         training: check what only a training needs, too: batches, crops, losses, the schedule, files to start from.
     """
     of_use = (_classes, channel_problems, _inference)
-    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, _monitor, _rehearsal, _files)
+    of_machine = (_monitor, _rehearsal, _nodes, _files)
+    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, *of_machine)
     rules = (*of_use, *of_training) if training else of_use
     return [problem for rule in rules for problem in rule(config)]
 
@@ -141,15 +143,16 @@ def _order(config: SegmentorConfig) -> Iterator[Problem]:
 def _batches(config: SegmentorConfig) -> Iterator[Problem]:
     total, parts = config.dataloader.total_batch_size, processes(config) * config.trainer.accumulation_steps
     if total % parts:
-        made = f"trainer.devices ({config.trainer.devices}) x trainer.accumulation_steps"
+        nodes = f"trainer.nnodes ({config.trainer.nnodes}) x " if config.trainer.nnodes > 1 else ""
+        made = f"{nodes}trainer.devices ({config.trainer.devices}) x trainer.accumulation_steps"
         near = sorted({max(total // parts, 1) * parts, (total // parts + 1) * parts})
         text = f"must divide by {parts}, {made}; use {' or '.join(map(str, near))} (got {total})"
         yield Problem("dataloader.total_batch_size", text)
 
 
 def processes(config: SegmentorConfig) -> int:
-    """Training processes as far as the configuration says; 1 where the machine decides."""
-    return 1 if config.trainer.devices == "auto" else config.trainer.devices
+    """Training processes as far as the configuration says; 1 a machine where the machine decides."""
+    return config.trainer.nnodes * (1 if config.trainer.devices == "auto" else config.trainer.devices)
 
 
 def _pooled_norm(config: SegmentorConfig) -> Iterator[Problem]:
@@ -218,6 +221,20 @@ def _monitor(config: SegmentorConfig) -> Iterator[Problem]:
 def _rehearsal(config: SegmentorConfig) -> Iterator[Problem]:
     if config.trainer.dry_run and config.trainer.debug is not None:
         yield Problem("trainer.debug", "cannot be set together with trainer.dry_run; choose one")
+
+
+def _nodes(config: SegmentorConfig) -> Iterator[Problem]:
+    trainer = config.trainer
+    if trainer.node_rank is not None and trainer.node_rank >= trainer.nnodes:
+        text = f"must be below trainer.nnodes {trainer.nnodes}; the first machine is 0 (got {trainer.node_rank})"
+        yield Problem("trainer.node_rank", text)
+    if trainer.rendezvous is None:
+        return
+    if not re.fullmatch(r"[\w.-]+(:[1-9]\d{0,4})?", trainer.rendezvous):
+        text = f"must be machine 0's address, as in 10.0.0.1 or gpu1:29500 (got {trainer.rendezvous!r})"
+        yield Problem("trainer.rendezvous", text)
+    if trainer.nnodes == 1:
+        yield Problem("trainer.rendezvous", "is for several machines; set trainer.nnodes to their number")
 
 
 def _files(config: SegmentorConfig) -> Iterator[Problem]:

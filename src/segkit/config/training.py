@@ -313,7 +313,16 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes the GPU if there is one."""
     devices: PositiveInt | Literal["auto"] = "auto"
-    """Processes on this machine, one for each GPU; auto is every GPU, or one process on the CPU."""
+    """Processes on each machine, one for each GPU; auto is every GPU, or one process on the CPU."""
+    nnodes: PositiveInt = 1
+    """Machines that train together; the same command is started on each of them."""
+    node_rank: NonNegativeInt | None = None
+    """Number of this machine among them, from 0; null takes SLURM's, or of two machines makes the one at the
+    rendezvous address number 0."""
+    rendezvous: str | None = None
+    """Address of machine 0 as the others reach it, as in 10.0.0.1 or gpu1:29500; null takes SLURM's first node."""
+    lost_after_s: PositiveFloat = 30.0
+    """A machine that nothing was heard of for so long counts as lost, and the others end."""
     num_threads: NonNegativeInt = 0
     """CPU threads of each process; 0 shares the machine's cores evenly."""
     seed: NonNegativeInt = 0
