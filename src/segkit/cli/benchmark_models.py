@@ -52,7 +52,7 @@ publication has another); a backbone's are its own, with the stride of each of i
 a small model. *Golden difference*: the largest relative difference from SSSegmentation's outputs and losses over all
 stored cases of the model. *Backward*: a training step gives every parameter a finite gradient. *bf16*: the same under
 autocast, and predictions within 10 %. *Batch of 1*: trains on one image. *torch.compile* and *ONNX*: the same
-predictions within 0.1 %, ONNX at two sizes that were not traced, one of them odd.
+predictions within 0.1 %, ONNX at four sizes that were not traced, two of them odd.
 """
 
 Cells = dict[str, str]

@@ -27,7 +27,7 @@ from segkit.registry import BACKBONES, HEADS
 from segkit.types import StepInfo
 
 _SIZE = (64, 96)
-_OTHER_SIZES = ((128, 96), (97, 131))
+_OTHER_SIZES = ((64, 64), (128, 96), (97, 131), (45, 175))
 _FULL_SIZE = (512, 512)
 _FULL_CLASSES = 150
 _TOLERANCE = 1e-3

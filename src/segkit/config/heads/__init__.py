@@ -19,7 +19,7 @@ from segkit.config.heads.fcn import FCNConfig, ICNetConfig, SegformerConfig
 from segkit.config.heads.fpn import PointRendConfig, SemanticFPNConfig, SummedPyramidConfig
 from segkit.config.heads.masks import Mask2FormerConfig, MaskFormerConfig, MaskHeadConfig
 from segkit.config.heads.memory import ClassMemoryConfig, MCIBIConfig, MCIBIPlusPlusConfig, StageClassifierConfig
-from segkit.config.heads.necks import Feature2PyramidConfig, ICNeckConfig, MLANeckConfig
+from segkit.config.heads.necks import Feature2PyramidConfig, ICNeckConfig, JPUConfig, LevelsNeckConfig, MLANeckConfig
 from segkit.config.heads.nonlocalnet import DNLNetConfig, GCNetConfig, NonLocalConfig, NonLocalNetConfig
 from segkit.config.heads.pyramids import (
     APCNetConfig,
@@ -60,7 +60,9 @@ __all__ = [
     "IDRNetConfig",
     "ISANetConfig",
     "ISNetConfig",
+    "JPUConfig",
     "LRASPPNetConfig",
+    "LevelsNeckConfig",
     "MCIBIConfig",
     "MCIBIPlusPlusConfig",
     "MLANeckConfig",

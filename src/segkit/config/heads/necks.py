@@ -64,3 +64,37 @@ class MLANeckConfig(NeckConfig):
     """Width of what comes out: one feature for each, the deepest first."""
     norm_eps: PositiveFloat = 1e-6
     """Eps of the layer normalisation."""
+
+
+@component
+class JPUConfig(NeckConfig):
+    """Joint pyramid upsampling, FastFCN's stand-in for a dilated backbone (Wu et al., 2019, arXiv:1903.11816).
+
+    The deepest feature becomes one of the finest joined feature's size; the others are passed on.
+    """
+
+    type: Literal["JPU"] = "JPU"
+    levels: PositiveInt = 3
+    """How many features, the deepest, are joined."""
+    channels: PositiveInt = 512
+    """Width of each feature before they are joined, and of each dilated branch after."""
+    dilations: Scales = (1, 2, 4, 8)
+    """Dilation of each branch that looks at the joined features."""
+
+
+@component
+class LevelsNeckConfig(NeckConfig):
+    """Each feature by itself: a layer normalisation, then one strided convolution that all share (arXiv:2108.11819).
+
+    MCIBI puts the first behind a plain vision transformer and the second behind an HRNet.
+    """
+
+    type: Literal["LevelsNeck"] = "LevelsNeck"
+    normalize: bool = False
+    """Layer normalisation of each position, by a layer for each feature."""
+    norm_eps: PositiveFloat = 1e-6
+    """Its eps."""
+    stride: PositiveInt = 1
+    """Step of the convolution, which keeps the width; 1 has none. All features must be of one width."""
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    """Side of its kernel."""

@@ -25,6 +25,8 @@ class SETRUPConfig(HeadConfig):
     """Side of their kernels."""
     scale_factor: PositiveInt = 2
     """Enlargement after each."""
+    upsample: Literal["bilinear", "nearest"] = "bilinear"
+    """How it is done."""
     input_norm: bool = True
     """Layer normalisation of each position first."""
     norm_eps: PositiveFloat = 1e-6

@@ -30,7 +30,7 @@ class SETRUP(Head):
 
     def __init__(self, config: SETRUPConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__(config)
-        self.scale_factor = config.scale_factor
+        self.scale_factor, self.mode = config.scale_factor, config.upsample
         widths = [features[-1].channels, *[config.channels] * config.num_convs]
         self.norm = LayerNorm2d(widths[0], config.norm_eps) if config.input_norm else nn.Identity()
         self.convs = nn.ModuleList(
@@ -43,5 +43,5 @@ class SETRUP(Head):
         for conv in self.convs:
             x = conv(x)
             size = (x.shape[2] * self.scale_factor, x.shape[3] * self.scale_factor)
-            x = resize(x, size, align_corners=self.align_corners)
+            x = resize(x, size, align_corners=self.align_corners, mode=self.mode)
         return self.classify(x)

@@ -10,14 +10,13 @@ from segkit.config.heads import (
     DMNetConfig,
     EMANetConfig,
     ENCNetConfig,
-    HeadConfig,
     ICNetConfig,
     ISANetConfig,
     PSANetConfig,
     SETRMLAConfig,
     SETRUPConfig,
 )
-from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
+from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap, enlarging_rules
 from segkit.models.interop.sssegmentation.relation_heads import relation
 from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, conv_norm_act, pyramid_pooling
 
@@ -79,46 +78,18 @@ def _icnet(config: ICNetConfig) -> Rules:
     return _fused()
 
 
-def _image_cascade(config: HeadConfig) -> Rules:
-    rules = pyramid_pooling("backbone_net.ppm_net", "pool", "fuse_pooled")
-    for i in range(3):
-        rules |= conv_norm_act("backbone_net.conv_sub1", f"light.{i}", 3 * i)
-    for theirs, ours in (("conv_sub2", "middle"), ("conv_sub4", "deep")):
-        rules |= conv_norm_act(f"backbone_net.{theirs}", ours)
-    for theirs, ours in (("cff_24", "join_deep"), ("cff_12", "join_middle")):
-        rules |= conv_norm_act(f"neck.{theirs}.conv_low", f"{ours}.low")
-        rules |= conv_norm_act(f"neck.{theirs}.conv_high", f"{ours}.high")
-    return rules
-
-
-def _upsampling(config: SETRUPConfig, sequential: str) -> Rules:
-    """Convolutions, each followed by an upsampling, and a classifier in one Sequential."""
-    rules: Rules = {f"{sequential}.{4 * config.num_convs + 1}": "classify.1"}
-    for i in range(config.num_convs):
-        rules |= conv_norm_act(sequential, f"convs.{i}", 4 * i)
-    return rules
-
-
 def _setrup(config: SETRUPConfig) -> Rules:
     """Their norms belong to levels; those that neither this head nor an auxiliary one reads are left out."""
-    return _upsampling(config, "decoder") | {"norm_layers.3": "norm", "norm_layers.#": DROPPED}
+    return enlarging_rules(config, "decoder") | {"norm_layers.3": "norm", "norm_layers.#": DROPPED}
 
 
 def _auxiliary_setrup(config: SETRUPConfig, index: int, count: int) -> Rules:
-    return {f"norm_layers.{index}": "norm"} | _upsampling(config, f"auxiliary_decoders.{index}")
+    return {f"norm_layers.{index}": "norm"} | enlarging_rules(config, f"auxiliary_decoders.{index}")
 
 
 def _setrmla(config: SETRMLAConfig) -> Rules:
     rules = conv_norm_act("up_convs.#", "convs.#.0") | conv_norm_act("up_convs.#", "convs.#.1", 3)
     return rules | {"decoder.1": "classify.1"}
-
-
-def _aggregation(config: HeadConfig) -> Rules:
-    return (
-        {"mla_neck.norm_layers.#": "norms.#"}
-        | conv_norm_act("mla_neck.mla.channel_proj.#", "project.#")
-        | conv_norm_act("mla_neck.mla.feat_extract.#", "smooth.#")
-    )
 
 
 def _apcnet(config: APCNetConfig) -> Rules:
@@ -220,7 +191,6 @@ CONTEXT_HEADS: Mapping[str, HeadMap] = {
         },
         _icnet,
         fixed={"neck.type": "ICNeck"},
-        neck_rules=_image_cascade,
         backbone={"out_indices": [1, 3]},
         backbone_prefix="backbone_net.backbone_net.",
     ),
@@ -247,9 +217,8 @@ CONTEXT_HEADS: Mapping[str, HeadMap] = {
             {"type": "SETRUP", "input_norm": False},
             _UPSAMPLED,
             lambda index, count: index - count,
-            lambda config, index, count: _upsampling(config, f"auxiliary_decoders.{index}"),
+            lambda config, index, count: enlarging_rules(config, f"auxiliary_decoders.{index}"),
         ),
-        neck_rules=_aggregation,
     ),
     "APCNet": HeadMap(APCNetConfig, _COMMON | {"pool_scales": "pool_scales"}, _apcnet),
     "DMNet": HeadMap(DMNetConfig, _COMMON | {"filter_sizes": "filter_sizes", "is_fusion": "fusion"}, _dmnet),

@@ -1,21 +1,23 @@
 """Settings of an SSSegmentation model, as plain data, to our config."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from segkit.config.component import adapter, to_plain, type_name
+from segkit.config.heads import SummedPyramidConfig
 from segkit.config.problems import word_errors
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
 from segkit.errors import ConfigError, Problem
 from segkit.models.interop.sssegmentation.backbones import backbone_config
 from segkit.models.interop.sssegmentation.backbones.reading import SHARED_SLOPE
-from segkit.models.interop.sssegmentation.head_map import AuxiliaryMap, HeadMap
-from segkit.models.interop.sssegmentation.heads import SEGMENTORS
+from segkit.models.interop.sssegmentation.head_map import ENLARGING, AuxiliaryMap, HeadMap
+from segkit.models.interop.sssegmentation.heads import SEGMENTORS, segmentor_name
 from segkit.models.interop.sssegmentation.losses import losses_tree
+from segkit.models.interop.sssegmentation.necks import neck_tree
 
 Tree = dict[str, Any]
 """Plain data in our names."""
@@ -28,8 +30,9 @@ def config_from_facts(facts: Mapping[str, Any]) -> SegmentorConfig:
     """Our config of the model that ``facts`` describes.
 
     Args:
-        facts: their settings in their names: ``segmentor`` (or ``segmentor_type``), ``num_classes``, ``backbone``,
-            ``head``, ``auxiliary``, ``losses``, ``norm``, ``act``, ``align_corners``.
+        facts: their settings in their names: ``segmentor`` (or ``segmentor_type``; ``inner_segmentor`` too of one that
+            wraps another), ``num_classes``, ``backbone``, ``head``, ``auxiliary``, ``losses``, ``norm``, ``act``,
+            ``align_corners``.
 
     Raises:
         ConfigError: for a segmentor, an argument or a loss that has no counterpart here, or a value out of range.
@@ -58,7 +61,7 @@ def _tree(facts: Mapping[str, Any]) -> Tree:
         auxiliary = [auxiliary]
     names = ["aux"] if len(auxiliary) == 1 else [f"aux{i + 1}" for i in range(len(auxiliary))]
     sampler = facts["head"].get("pixelsampler")
-    name = _name(facts)
+    name = segmentor_name(facts)
     losses = {output_of(loss, name): losses_tree(tree, sampler) for loss, tree in facts["losses"].items()}
     required = {*names} if known.losses is None else {"main", *names}
     if not required <= set(losses) <= {*required, *known.outputs}:
@@ -70,9 +73,10 @@ def _tree(facts: Mapping[str, Any]) -> Tree:
         "backbone": to_plain(backbone_config(facts)) | known.backbone,
         "head": _head(facts, known) | _factors(losses, known),
         "auxiliary": {
-            name: _auxiliary(f"auxiliary.{i}", aux, known.auxiliary, losses[name], main)
-            | {"level": known.auxiliary.level(i, len(auxiliary))}
+            name: _auxiliary(f"auxiliary.{i}", aux, made, losses[name], main, corners=facts["align_corners"])
+            | {"level": made.level(i, len(auxiliary))}
             for i, (name, aux) in enumerate(zip(names, auxiliary, strict=True))
+            for made in [ENLARGING if "upsample" in aux else known.auxiliary]
         },
         **({"loss": main} if main else {}),
         "norm": _layer(facts["norm"]),
@@ -80,12 +84,8 @@ def _tree(facts: Mapping[str, Any]) -> Tree:
     }
 
 
-def _name(facts: Mapping[str, Any]) -> str:
-    return str(facts.get("segmentor") or facts["segmentor_type"])
-
-
 def _segmentor(facts: Mapping[str, Any]) -> HeadMap:
-    name = _name(facts)
+    name = segmentor_name(facts)
     if name not in SEGMENTORS:
         text = f"no head here is {name}{hint(name, SEGMENTORS)}; one of {', '.join(SEGMENTORS)}"
         raise ConfigError([Problem("segmentor", text)])
@@ -97,9 +97,9 @@ def _head(facts: Mapping[str, Any], known: HeadMap) -> Tree:
     tree: Tree = {"type": type_name(known.config), "align_corners": corners}
     for field, value in known.fixed.items():
         _place(tree, field, value)
-    if pyramid := arguments.pop("feature2pyramid", None):
-        tree["neck"] = {"type": "Feature2Pyramid", "rescales": _rescales(pyramid["rescales"])}
-    if "upsample" in known.config.__dataclass_fields__:
+    if neck := neck_tree(arguments):
+        tree["neck"] = neck
+    if issubclass(known.config, SummedPyramidConfig):
         tree["upsample"] = _upsample(arguments.pop("upsample_cfg", {}), corners)
     renamed = _renamed("head", arguments, known.arguments)
     if known.decoder:
@@ -138,8 +138,10 @@ def _factor(losses: Tree) -> tuple[float, Tree]:
     return 1.0, losses
 
 
-def _auxiliary(path: str, arguments: Mapping[str, Any], known: AuxiliaryMap, losses: Tree, main: Tree) -> Tree:
-    head: Tree = {**known.fixed, **_renamed(path, arguments, known.arguments)}
+def _auxiliary(
+    path: str, arguments: Mapping[str, Any], known: AuxiliaryMap, losses: Tree, main: Tree, *, corners: bool
+) -> Tree:
+    head: Tree = {**known.fixed, "align_corners": corners, **_renamed(path, arguments, known.arguments)}
     weight, losses = _factor(losses)
     return {"head": head, "weight": weight, "loss": None if losses == main else losses}
 
@@ -172,11 +174,6 @@ def _place(tree: Tree, path: str, value: Any) -> None:
     for parent in parents:
         tree = tree.setdefault(parent, {})
     tree[leaf] = value
-
-
-def _rescales(factors: Sequence[float]) -> list[float]:
-    """They apply factors in a fixed order, whatever order they are given in."""
-    return [4, 2, 1, 0.5] if 4 in factors else [2, 1, 0.5, 0.25]
 
 
 def _upsample(arguments: Mapping[str, Any], align_corners: bool) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from segkit.config.heads import FCNConfig, HeadConfig
+from segkit.config.heads import FCNConfig, HeadConfig, SETRUPConfig
 from segkit.models.interop.sssegmentation.rules import Rules, conv_norm_act, separable
 
 Tree = Mapping[str, Any]
@@ -27,8 +27,24 @@ def fcn_rules(config: FCNConfig, sequential: str = "decoder") -> Rules:
     return rules
 
 
+def enlarging_rules(config: SETRUPConfig, sequential: str) -> Rules:
+    """Convolutions, each followed by an upsampling, and a classifier in one Sequential."""
+    rules: Rules = {f"{sequential}.{4 * config.num_convs + 1}": "classify.1"}
+    for i in range(config.num_convs):
+        rules |= conv_norm_act(sequential, f"convs.{i}", 4 * i)
+    return rules
+
+
+def _auxiliary_name(index: int, count: int) -> str:
+    return "auxiliary_decoder" if count == 1 else f"auxiliary_decoder.{index}"
+
+
 def _auxiliary_fcn(config: Any, index: int, count: int) -> Rules:
-    return fcn_rules(config, "auxiliary_decoder" if count == 1 else f"auxiliary_decoder.{index}")
+    return fcn_rules(config, _auxiliary_name(index, count))
+
+
+def _auxiliary_enlarging(config: Any, index: int, count: int) -> Rules:
+    return enlarging_rules(config, _auxiliary_name(index, count))
 
 
 class AuxiliaryMap(NamedTuple):
@@ -47,6 +63,14 @@ class AuxiliaryMap(NamedTuple):
     rules: Callable[[Any, int, int], Rules] = _auxiliary_fcn
 
 
+ENLARGING = AuxiliaryMap(
+    MappingProxyType({"type": "SETRUP", "input_norm": False, "upsample": "nearest", "num_convs": 1}),
+    MappingProxyType({**_FCN_ARGUMENTS, "upsample.scale_factor": "scale_factor", "upsample.mode": "upsample"}),
+    rules=_auxiliary_enlarging,
+)
+"""Of any segmentor, auxiliary decoders that are told to ``upsample``."""
+
+
 class HeadMap(NamedTuple):
     """How one of their segmentors becomes one of our heads.
 
@@ -61,12 +85,12 @@ class HeadMap(NamedTuple):
         own_losses: of those, the ones whose loss the head brings along -> that loss; the others must take the main one.
         own_options: of those, the options of the loss that are ours to choose -> field.
         auxiliary: how their auxiliary decoders become ours.
-        neck_rules: our config -> renaming of the neck's parameters.
         losses: their loss -> our output, where the names differ (see ``output_of``); None where the head brings all
             of its losses along, and theirs are none.
         convert: field -> function of their argument, where the values differ.
         decoder: argument of their auxiliary decoder -> our field, where that decoder is a part of our head.
         backbone: fields of the backbone's config that belong to this segmentor.
+        prefix: what the names of the head's and the auxiliary heads' parameters begin with.
         backbone_prefix: what the names of the backbone's parameters begin with.
     """
 
@@ -78,9 +102,9 @@ class HeadMap(NamedTuple):
     own_losses: Mapping[str, Tree] = _NOTHING
     own_options: Mapping[str, Mapping[str, str]] = _NOTHING
     auxiliary: AuxiliaryMap = AuxiliaryMap()
-    neck_rules: Callable[[Any], Rules] = lambda config: {}
     losses: Mapping[str, str] | None = _NOTHING
     convert: Mapping[str, Callable[[Any], Any]] = _NOTHING
     decoder: Mapping[str, str] = _NOTHING
     backbone: Tree = _NOTHING
+    prefix: str = ""
     backbone_prefix: str = "backbone_net."

@@ -1,7 +1,9 @@
 """Decode heads of SSSegmentation: arguments and parameter names."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from segkit.config.component import type_name
 from segkit.config.heads import (
     Deeplabv3Config,
     Deeplabv3PlusConfig,
@@ -86,22 +88,23 @@ def _segformer(config: SegformerConfig) -> Rules:
     return conv_norm_act("convs.#", "project.#") | conv_norm_act("decoder", "fuse") | {"decoder.4": "classify.1"}
 
 
-def feature2pyramid_rules(rescales: tuple[float, ...]) -> Rules:
-    """Their neck names its branches by factor, ours by position."""
-    rules: Rules = {}
-    for i, factor in enumerate(rescales):
-        if factor == 4:
-            rules |= {f"feats_to_pyramid_net.upsample_4x.{k}": f"levels.{i}.{k}" for k in (0, 1, 3)}
-        if factor == 2:
-            rules["feats_to_pyramid_net.upsample_2x.0"] = f"levels.{i}.0"
-    return rules
+def _behind_jpu(inner: HeadMap) -> HeadMap:
+    """A FastFCN: a whole segmentor, with backbone and auxiliary head, inside of theirs beside the neck."""
+    neck = {"in_channels_list": "neck.levels", "mid_channels": "neck.channels", "dilations": "neck.dilations"}
+    return inner._replace(
+        arguments={**inner.arguments, **{f"jpu.{theirs}": ours for theirs, ours in neck.items()}},
+        fixed={**inner.fixed, "neck.type": "JPU"},
+        convert={**inner.convert, "neck.levels": len},
+        prefix="segmentor.",
+        backbone_prefix=f"segmentor.{inner.backbone_prefix}",
+    )
 
 
 _COMMON = {"feats_channels": "channels", "dropout": "dropout"}
 _POOLED = _COMMON | {"pool_scales": "pool_scales"}
 _DILATED = _COMMON | {"dilations": "dilations"}
 
-SEGMENTORS: Mapping[str, HeadMap] = {
+_PLAIN: Mapping[str, HeadMap] = {
     "FCN": HeadMap(FCNConfig, _COMMON | {"num_convs": "num_convs"}, fcn_rules),
     "DepthwiseSeparableFCN": HeadMap(
         FCNConfig, _COMMON | {"num_convs": "num_convs"}, fcn_rules, fixed={"depthwise": True}
@@ -146,9 +149,24 @@ SEGMENTORS: Mapping[str, HeadMap] = {
     **MASK_HEADS,
     **RELATION_HEADS,
 }
-"""Their segmentors that we have."""
+_WRAPPED = ("FCN", "ENCNet", "PSPNet", "Deeplabv3")
+
+SEGMENTORS: Mapping[str, HeadMap] = {
+    **_PLAIN,
+    **{f"FastFCN/{name}": _behind_jpu(_PLAIN[name]) for name in _WRAPPED},
+}
+"""Their segmentors that we have; one that wraps another is called by both names."""
+
+
+def segmentor_name(facts: Mapping[str, Any]) -> str:
+    """The segmentor that a model's settings name, as ``SEGMENTORS`` calls it."""
+    name = str(facts.get("segmentor") or facts["segmentor_type"])
+    inner = facts.get("inner_segmentor") or (facts.get("extra") or {}).get("segmentor")
+    return f"{name}/{inner}" if inner else name
 
 
 def map_of(config: HeadConfig) -> HeadMap:
-    """How the segmentor came about that has this head."""
-    return {entry.config: entry for entry in SEGMENTORS.values()}[type(config)]
+    """How the segmentor came about that has this head, and its neck if it has one of its own."""
+    fitting = [entry for entry in SEGMENTORS.values() if entry.config is type(config)]
+    neck = None if config.neck is None else type_name(type(config.neck))
+    return ([entry for entry in fitting if entry.fixed.get("neck.type") == neck] or fitting)[-1]

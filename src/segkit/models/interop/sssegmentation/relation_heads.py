@@ -215,7 +215,6 @@ RELATION_HEADS: Mapping[str, HeadMap] = {
     "MCIBI": HeadMap(
         MCIBIConfig,
         _MEMORY
-        | {f"downsample_backbone.{name}": "" for name in ("kernel_size", "stride", "padding", "bias")}
         | {f"loss_cfg.{name}": "" for name in ("type", "reduction", "ignore_index")}
         | {
             "context_within_image.cfg.dilations": "dilations",

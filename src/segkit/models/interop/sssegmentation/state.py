@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from segkit.config.component import type_name
-from segkit.config.heads import Feature2PyramidConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.errors import CheckpointError
 from segkit.models.interop.sssegmentation.backbones import backbone_state
-from segkit.models.interop.sssegmentation.heads import feature2pyramid_rules, map_of
+from segkit.models.interop.sssegmentation.head_map import ENLARGING
+from segkit.models.interop.sssegmentation.heads import map_of
+from segkit.models.interop.sssegmentation.necks import neck_rules
 from segkit.models.interop.sssegmentation.rules import DROPPED, Rules, prefixed, rename
 
 _SHOWN = 8
@@ -63,13 +64,13 @@ def _rules(config: SegmentorConfig) -> Rules:
     known = map_of(config.head)
     rules: Rules = {}
     for i, (name, aux) in enumerate(config.auxiliary.items()):
-        if type_name(type(aux.head)) == known.auxiliary.fixed["type"]:
-            theirs = known.auxiliary.rules(aux.head, i, len(config.auxiliary))
-            rules |= prefixed(theirs, "", f"auxiliary.{name}.")
-    rules |= prefixed(known.rules(config.head), "", "head.") | prefixed(known.neck_rules(config.head), "", "neck.")
-    if isinstance(config.head.neck, Feature2PyramidConfig):
-        rules |= prefixed(feature2pyramid_rules(config.head.neck.rescales), "", "neck.")
-    return rules
+        for entry in (known.auxiliary, ENLARGING):
+            if type_name(type(aux.head)) == entry.fixed["type"]:
+                theirs = entry.rules(aux.head, i, len(config.auxiliary))
+                rules |= prefixed(theirs, known.prefix, f"auxiliary.{name}.")
+                break
+    rules |= prefixed(known.rules(config.head), known.prefix, "head.")
+    return rules | prefixed(neck_rules(config.head.neck), "", "neck.")
 
 
 def _listing(problems: Mapping[str, list[str]]) -> str:
