@@ -10,6 +10,7 @@ BENCHMARKS = {
     "startup": "help, configuration and errors before torch is imported",
     "pipeline": "decoding and augmentation of training images, against albumentations and step by step",
     "step": "the training step, against a plain PyTorch loop",
+    "loss": "cross entropy of 150 classes in bands of rows, against the whole at once",
     "evaluation": "the confusion matrix, against histograms for each class",
 }
 TABLES = {"models": "what every head and backbone can do: a table; -h after it tells its arguments"}

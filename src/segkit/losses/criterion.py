@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
+from segkit.losses.bands import fits_in_one_band, terms_in_bands
+from segkit.losses.terms import Loss
 from segkit.ops.points import labels_at
 from segkit.ops.resize import resize
 
@@ -37,21 +40,36 @@ class Criterion(nn.Module):
         self.align_corners = align_corners
         self.own = own
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # bands take gradients as they go: no graph holds that
     def forward(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
         target = target.long()
         terms: dict[str, Tensor] = {}
         for output, weight in self.weights.items():
-            logits, labels = self._aligned(outputs[output].float(), target, outputs.get(f"{output}.points"))
-            for name, loss in self.losses[output].items():
-                terms[f"{output}.{name}"] = weight * loss(logits, labels)
+            logits, points = outputs[output].float(), outputs.get(f"{output}.points")
+            found = self._dense(output, logits, target) if points is None else self._at(points, output, logits, target)
+            terms |= {f"{output}.{name}": weight * loss for name, loss in found.items()}
         return terms if self.own is None else terms | self.own(outputs, target)
 
-    def _aligned(self, logits: Tensor, target: Tensor, points: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits and labels of the same cells: (N, K, H, W) and (N, H, W), or (N, K, P, 1) and (N, P, 1).
+    def _dense(self, output: str, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Losses of (N, K, h, w) logits, enlarged to the target in whole only for those that see more than a pixel.
 
         The logits are float32 before they are resized: no second, full-sized copy, and finer steps.
         """
-        if points is not None:
-            return logits.unsqueeze(3), labels_at(target, points, align_corners=self.align_corners).unsqueeze(2)
-        height, width = target.shape[-2:]
-        return resize(logits, (height, width), align_corners=self.align_corners), target
+        small = fits_in_one_band(logits, target)
+        whole: Tensor | None = None
+        found = {}
+        for name, loss in self.losses[output].items():
+            if isinstance(loss, Loss) and loss.pixelwise and not small:
+                terms = terms_in_bands(loss.terms, logits, target, align_corners=self.align_corners)
+                found[name] = loss.of_terms(terms)
+                continue
+            if whole is None:
+                height, width = target.shape[-2:]
+                whole = resize(logits, (height, width), align_corners=self.align_corners)
+            found[name] = loss(whole, target)
+        return found
+
+    def _at(self, points: Tensor, output: str, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Losses of (N, K, P) logits at points (N, P, 2)."""
+        labels = labels_at(target, points, align_corners=self.align_corners).unsqueeze(2)
+        return {name: loss(logits.unsqueeze(3), labels) for name, loss in self.losses[output].items()}

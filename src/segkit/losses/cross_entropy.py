@@ -130,6 +130,7 @@ class CrossEntropyLoss(Loss):
     def __init__(self, config: CrossEntropyLossConfig, num_classes: int) -> None:
         super().__init__(config, num_classes, config.class_weights)
         self.config = config
+        self.pixelwise = config.ohem is None  # hard pixels are chosen among all
 
     def terms(self, logits: Tensor, target: Tensor) -> Terms:
         config = self.config

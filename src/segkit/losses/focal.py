@@ -71,6 +71,8 @@ def softmax_focal_terms(logits: Tensor, target: Tensor, keep: Tensor, options: F
 class FocalLoss(Loss):
     """Focal loss by its config; see :func:`sigmoid_focal_terms` and :func:`softmax_focal_terms`."""
 
+    pixelwise = True
+
     def __init__(self, config: FocalLossConfig, num_classes: int) -> None:
         super().__init__(config, num_classes, config.class_weights)
         self.config = config

@@ -46,6 +46,8 @@ class Loss(nn.Module):
         - Output: a scalar, float32.
     """
 
+    pixelwise = False
+    """Whether the terms of a pixel depend on its own logits alone, and all pixels count alike."""
     class_weights: Tensor | None
 
     def __init__(self, config: LossConfig, num_classes: int, class_weights: Sequence[float] | None = None) -> None:
@@ -62,7 +64,11 @@ class Loss(nn.Module):
         raise NotImplementedError
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        loss = self.weight * self.terms(logits.float(), target).mean()  # float: half has too few digits to sum pixels
+        return self.of_terms(self.terms(logits.float(), target))  # float: half has too few digits to sum pixels
+
+    def of_terms(self, terms: Terms) -> Tensor:
+        """The loss, from terms of all pixels."""
+        loss = self.weight * terms.mean()
         return loss if self.flooding is None else (loss - self.flooding).abs() + self.flooding
 
 
