@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class SegkitError(Exception):
@@ -40,6 +41,29 @@ class ConfigError(SegkitError):
 
 class DatasetError(SegkitError):
     """Data that is missing, unreadable or does not fit its description; names the file."""
+
+
+class ColorLabelError(DatasetError):
+    """A label file of colours where class ids were expected.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, message: str, path: Path) -> None:
+        self.path = path
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type, tuple[str, Path]]:  # with both arguments, over to another process
+        return type(self), (str(self), self.path)
+
+
+class UnknownColorError(DatasetError):
+    """A colour-coded label file with colours of no class."""
+
+
+class SizeMismatchError(DatasetError):
+    """An image and its label differ in height or width."""
 
 
 class CheckpointError(SegkitError):

@@ -43,12 +43,15 @@ class Composed:
     problems: Sequence[Problem] = ()
 
 
-def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> SegmentorConfig:
+def compose(
+    overrides: Sequence[str] = (), config_dir: str | Path | None = None, *, training: bool = True
+) -> SegmentorConfig:
     """The configuration that ``segkit-train`` would use with these overrides.
 
     Args:
         overrides: as on the command line, for example ``["+experiment=quickstart", "scheduler.max_epochs=3"]``.
         config_dir: a folder with YAML groups of your own, searched besides segkit's.
+        training: check what only a training needs, too.
 
     Raises:
         ConfigError: with every mistake, at its path.
@@ -57,7 +60,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     composed = compose_tree(overrides, folders)
     problems = list(composed.problems)
     try:
-        config = validate(composed.tree)
+        config = validate(composed.tree, training=training)
     except ConfigError as error:
         # What hangs on an option that does not exist cannot be judged.
         failed = tuple(f"{problem.path}." for problem in problems)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from segkit.errors import DatasetError
+from segkit.errors import ColorLabelError, DatasetError
 
 Array = NDArray[Any]
 
@@ -192,9 +192,10 @@ def _one_channel(path: Path, label: Array) -> Array:
     """Grey stored as colour, with or without alpha, is grey; anything else is a colour mask."""
     first = label[:, :, 0]
     if label.shape[2] >= 3 and not ((first == label[:, :, 1]).all() and (first == label[:, :, 2]).all()):
-        raise DatasetError(
+        raise ColorLabelError(
             f"{path}: is a colour image, not class ids; a FolderDataset reads it with label_format: color and colors: "
-            "one RGB triple for each class"
+            "one RGB triple for each class",
+            path,
         )
     return np.ascontiguousarray(first)
 

@@ -104,15 +104,23 @@ class LabelMap:
         shown = ", ".join(f"{value} ({count} pixels)" for value, count in list(unknown.items())[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         verb = "value {} is" if len(unknown) == 1 else "values {} are"
-        return (
-            f"label {verb.format(shown + more)} neither a class (0 to {self.ids - 1}) nor ignored; "
-            f"{self._remedy(unknown, two_values)}"
-        )
+        line = self.remedy(unknown, two_values=two_values)
+        if not line:
+            advice = "check the class list, give a full `label_map`, or set `unknown_labels: ignore`"
+        elif self._is_yes_no(unknown, two_values):
+            advice = f"a mask of 0 and 255 needs `{line}`"
+        else:
+            advice = f"if they do not count: `{line}`"
+        return f"label {verb.format(shown + more)} neither a class (0 to {self.ids - 1}) nor ignored; {advice}"
 
-    def _remedy(self, unknown: Mapping[int, int], two_values: bool) -> str:
-        if self.ids == 2 and two_values and list(unknown) == [255]:
-            return "a mask of 0 and 255 needs `label_map: {0: 0, 255: 1}`"
+    def remedy(self, unknown: Mapping[int, int], *, two_values: bool = False) -> str:
+        """The line for the ``dataset`` section that gives these values a meaning; "" where they are too many."""
+        if self._is_yes_no(unknown, two_values):
+            return "label_map: {0: 0, 255: 1}"
         if len(self.table) + len(unknown) > 40:
-            return "check the class list, give a full `label_map`, or set `unknown_labels: ignore`"
+            return ""
         lines = {**self.table, **dict.fromkeys(unknown, "ignore")}
-        return "if they do not count: `label_map: {" + ", ".join(f"{k}: {v}" for k, v in sorted(lines.items())) + "}`"
+        return "label_map: {" + ", ".join(f"{k}: {v}" for k, v in sorted(lines.items())) + "}"
+
+    def _is_yes_no(self, unknown: Mapping[int, int], two_values: bool) -> bool:
+        return self.ids == 2 and two_values and list(unknown) == [255]

@@ -1,17 +1,40 @@
-"""A look through a sample of the labels before the first step, where mistakes are still cheap."""
+"""What looks at samples add up to: mistakes with their remedies, where they are still cheap."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.labels import LabelMap, UnknownLabelError
+from segkit.data.labels import LabelMap
+from segkit.data.look import Look, look_at
 from segkit.errors import DatasetError
 from segkit.types import IGNORE_INDEX, Dataset
 
 _SHOWN = 8
+_LABELS = ("unknown_values", "unknown_colors", "color_labels")
+"""Kinds of mistakes that lie in what the labels mean, and not in single files."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake, or what may be one, in any number of samples.
+
+    Attributes:
+        kind: in a word.
+        severity: an error would spoil the training, a warning may be as it should.
+        message: what is wrong and how to mend it.
+        where: each case: a file with what is wrong in it, or a sample's name.
+        remedy: lines for the ``dataset`` section that mend it, "" if there is none.
+    """
+
+    kind: str
+    severity: Literal["error", "warning"]
+    message: str
+    where: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,15 +45,23 @@ class ScanReport:
         samples: how many were read.
         counts: (K,) pixels of each class; two entries, absent and present, for a single class.
         ignored: pixels that do not count.
-        errors: mistakes that would spoil the training, each with its remedy.
-        warnings: what may be as it should.
+        findings: what is wrong.
     """
 
     samples: int
     counts: NDArray[np.int64]
     ignored: int
-    errors: tuple[str, ...]
-    warnings: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Mistakes that would spoil the training, each with its remedy."""
+        return tuple(f.message for f in self.findings if f.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What may be as it should."""
+        return tuple(f.message for f in self.findings if f.severity == "warning")
 
     def require_clean(self) -> None:
         """Stops on errors.
@@ -42,37 +73,120 @@ class ScanReport:
             raise DatasetError("\n".join(self.errors))
 
 
-class _Findings:
-    """What adds up while samples are read."""
+@dataclass
+class Findings:
+    """What adds up while samples are looked at.
 
-    def __init__(self, num_classes: int) -> None:
-        self.histogram = np.zeros(256, np.int64)
-        self.ids = max(num_classes, 2)
-        self.read = 0
-        self.broken: list[str] = []
-        self.unlabelled = 0
-        self.all_ignored: list[str] = []
-        self.unknown: Counter[int] = Counter()
-        self.unknown_in: list[str] = []
+    Args:
+        dataset: the split.
+    """
 
-    def add(self, dataset: Dataset, index: int) -> None:
-        try:
-            sample = dataset[index]
-        except UnknownLabelError as error:
-            self.unknown.update(error.counts)
-            self.unknown_in.append(str(error))
-            return
-        except DatasetError as error:
-            self.broken.append(str(error))
+    dataset: Dataset
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    total: int = 0
+    read: int = 0
+    wrong: dict[str, list[Look]] = field(default_factory=dict)
+    unknown: Counter[int] = field(default_factory=Counter)
+    colors: Counter[int] = field(default_factory=Counter)
+    unlabelled: list[str] = field(default_factory=list)
+    all_ignored: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(K,) pixels of each class; two for a single one."""
+        return self.histogram[: max(len(self.dataset.info.names), 2)]
+
+    def add(self, look: Look) -> None:
+        self.total += 1
+        if look.kind:
+            self.wrong.setdefault(look.kind, []).append(look)
+            self.unknown.update(look.unknown)
+            self.colors.update(look.colors)
             return
         self.read += 1
-        if sample.mask is None:
-            self.unlabelled += 1
+        if look.counts is None:
+            self.unlabelled.append(look.name)
             return
-        counts = np.bincount(sample.mask.ravel(), minlength=256)
-        self.histogram += counts
-        if counts[IGNORE_INDEX] == sample.mask.size:
-            self.all_ignored.append(sample.name)
+        self.histogram += look.counts
+        if look.counts[IGNORE_INDEX] == look.counts.sum():
+            self.all_ignored.append(look.name)
+
+    def judge(self, *, skip_errors: bool = False) -> ScanReport:
+        """What is wrong with all that was added.
+
+        Args:
+            skip_errors: unreadable files are warnings, since the loader will replace them.
+        """
+        found = [self._wrong(kind, skip_errors) for kind in self.wrong]
+        found += [*self._never_labelled(), *self._unlabelled()]
+        if self.all_ignored and len(self.all_ignored) < self.read:
+            text = f"all pixels are ignored in {len(self.all_ignored)} of {self.total}: {some(self.all_ignored)}"
+            found.append(Finding("all_ignored", "warning", text, tuple(self.all_ignored)))
+        if self.read and not any(f.severity == "error" for f in found):
+            found += self._unseen()
+        return ScanReport(self.read, self.counts, int(self.histogram[IGNORE_INDEX]), tuple(found))
+
+    def _wrong(self, kind: str, skip_errors: bool) -> Finding:
+        cases = self.wrong[kind]
+        first = cases[0].problem
+        severity: Literal["error", "warning"] = "warning" if skip_errors and kind not in _LABELS else "error"
+        message, remedy = first, ""
+        if kind == "unknown_values" and self._label_map is not None:
+            two_values = set(self.unknown) == {255}
+            remedy = self._label_map.remedy(dict(sorted(self.unknown.items())), two_values=two_values)
+            if len(cases) > 1:
+                merged = self._label_map.describe(dict(sorted(self.unknown.items())), two_values=two_values)
+                message = f"in {len(cases)} of {self.total} labels, first in {first.split(': ')[0]}: {merged}"
+        elif len(cases) > 1:
+            what = {"size_mismatch": "differ in size from their labels", "color_labels": "have labels of colours"}
+            verb = what.get(kind, "have labels with unknown colours" if kind in _LABELS else "cannot be read")
+            message = f"{len(cases)} of {self.total} samples {verb}; the first: {first}"
+        if kind == "color_labels":
+            remedy = self._color_lines()
+        return Finding(kind, severity, message, tuple(look.case for look in cases), remedy)
+
+    def _color_lines(self) -> str:
+        """The colours of the masks; which is which class, only their author knows."""
+        colors = sorted(color for color, _ in self.colors.most_common(_SHOWN * 4))
+        listed = ", ".join(f"[{c >> 16}, {c >> 8 & 255}, {c & 255}]" for c in colors)
+        return f"label_format: color\ncolors: [{listed}]" if colors else ""
+
+    @property
+    def _label_map(self) -> LabelMap | None:
+        return getattr(self.dataset, "label_map", None)
+
+    def _unlabelled(self) -> list[Finding]:
+        if not self.unlabelled:
+            return []
+        text = f"{len(self.unlabelled)} of {self.total} samples have no label file; training needs one for each"
+        return [Finding("no_label", "error", text, tuple(self.unlabelled))]
+
+    def _never_labelled(self) -> list[Finding]:
+        """Labels that are all ignored, as 0/255 masks of two classes are where 255 means ignore."""
+        ignored = self.histogram[IGNORE_INDEX]
+        if self.all_ignored and len(self.all_ignored) == self.read:
+            table: Any = {} if self._label_map is None else self._label_map.table
+            shown = ", ".join(f"{k}: {v}" for k, v in list(table.items())[:_SHOWN])
+            text = f"every pixel is ignored in all {self.read} labels read; check `label_map` ({shown})"
+            return [Finding("all_ignored", "error", text, tuple(self.all_ignored))]
+        own_map = getattr(getattr(self.dataset, "config", None), "label_map", None)
+        counts = self.counts
+        if len(counts) == 2 and own_map is None and ignored and counts[0] and not counts[1]:
+            text = (
+                f"no pixel of class 1 in {self.read} labels, but {ignored} ignored ones: masks of 0 and 255 need "
+                "`label_map: {0: 0, 255: 1}`; if all is well, state `label_map: {0: 0, 1: 1, 255: ignore}`"
+            )
+            return [Finding("zero_255", "error", text, remedy="label_map: {0: 0, 255: 1}")]
+        return []
+
+    def _unseen(self) -> list[Finding]:
+        names = self.dataset.info.names
+        counts = self.counts if len(names) > 1 else self.counts[1:2]
+        unseen = tuple(name for name, count in zip(names, counts.tolist(), strict=True) if not count)
+        if not unseen:
+            return []
+        text = f"{len(unseen)} of {len(names)} classes do not occur in {self.read} labels: {some(unseen)}"
+        return [Finding("unseen_classes", "warning", text, unseen)]
 
 
 def scan_labels(dataset: Dataset, n: int, *, skip_errors: bool = False) -> ScanReport:
@@ -84,61 +198,13 @@ def scan_labels(dataset: Dataset, n: int, *, skip_errors: bool = False) -> ScanR
         skip_errors: unreadable files are warnings, since the loader will replace them.
     """
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(n, len(dataset))).astype(int))
-    found = _Findings(len(dataset.info.names))
+    found = Findings(dataset)
     for index in indices.tolist():
-        found.add(dataset, index)
-    total = len(indices)
-    errors = [] if skip_errors else [*found.broken]
-    warnings = [*found.broken] if skip_errors else []
-    errors += _unknown(found, total, getattr(dataset, "label_map", None))
-    errors += _never_labelled(found, dataset)
-    if found.unlabelled:
-        errors.append(f"{found.unlabelled} of {total} samples have no label file; training needs one for each")
-    if found.all_ignored and len(found.all_ignored) < found.read:
-        warnings.append(f"all pixels are ignored in {len(found.all_ignored)} of {total}: {_some(found.all_ignored)}")
-    warnings += _unseen(found, dataset.info.names) if found.read and not errors else []
-    counts = found.histogram[: found.ids]
-    return ScanReport(found.read, counts, int(found.histogram[IGNORE_INDEX]), tuple(errors), tuple(warnings))
+        found.add(look_at(dataset, index))
+    return found.judge(skip_errors=skip_errors)
 
 
-def _unknown(found: _Findings, total: int, label_map: LabelMap | None) -> list[str]:
-    if not found.unknown:
-        return []
-    first = found.unknown_in[0]
-    if len(found.unknown_in) == 1 or label_map is None:
-        return [first]
-    merged = label_map.describe(dict(sorted(found.unknown.items())), two_values=set(found.unknown) == {255})
-    return [f"in {len(found.unknown_in)} of {total} labels, first in {first.split(': ')[0]}: {merged}"]
-
-
-def _never_labelled(found: _Findings, dataset: Dataset) -> list[str]:
-    """Labels that are all ignored, as 0/255 masks of two classes are where 255 means ignore."""
-    counts, ignored = found.histogram[: found.ids], found.histogram[IGNORE_INDEX]
-    if found.all_ignored and len(found.all_ignored) == found.read:
-        return [f"every pixel is ignored in all {found.read} labels read; check `label_map` ({_map_of(dataset)})"]
-    own_map = getattr(getattr(dataset, "config", None), "label_map", None)
-    if found.ids == 2 and own_map is None and ignored and counts[0] and not counts[1]:
-        return [
-            f"no pixel of class 1 in {found.read} labels, but {ignored} ignored ones: masks of 0 and 255 need "
-            "`label_map: {0: 0, 255: 1}`; if all is well, state `label_map: {0: 0, 1: 1, 255: ignore}`"
-        ]
-    return []
-
-
-def _map_of(dataset: Dataset) -> str:
-    label_map = getattr(dataset, "label_map", None)
-    table: Mapping[int, int | str] = label_map.table if isinstance(label_map, LabelMap) else {}
-    return ", ".join(f"{k}: {v}" for k, v in list(table.items())[:_SHOWN])
-
-
-def _unseen(found: _Findings, names: Sequence[str]) -> list[str]:
-    counts = found.histogram[: found.ids] if len(names) > 1 else found.histogram[1:2]
-    unseen = [name for name, count in zip(names, counts.tolist(), strict=True) if not count]
-    if not unseen:
-        return []
-    return [f"{len(unseen)} of {len(names)} classes do not occur in {found.read} labels: {_some(unseen)}"]
-
-
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few of many names."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segkit.config.datasets import DatasetConfig
 from segkit.data.io import read_image, read_label
 from segkit.data.labels import LabelMap
-from segkit.errors import DatasetError
+from segkit.errors import DatasetError, SizeMismatchError
 from segkit.types import ClassInfo, Sample
 
 
@@ -61,7 +61,7 @@ class FileDataset:
         if record.label is not None:
             mask = self.read_mask(record.label)
             if mask.shape != size:
-                raise DatasetError(_mismatch(record, size, mask.shape))
+                raise SizeMismatchError(_mismatch(record, size, mask.shape))
         return Sample(record.name, image, mask, path=record.image, size=size)
 
     def read_mask(self, path: Path) -> NDArray[np.uint8]:

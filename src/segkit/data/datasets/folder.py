@@ -9,7 +9,7 @@ from segkit.config.datasets import FolderDatasetConfig, SplitConfig
 from segkit.data.datasets.base import FileDataset, Record, identity_map
 from segkit.data.io import read_color_label
 from segkit.data.labels import MAX_CLASSES
-from segkit.errors import ConfigError, DatasetError
+from segkit.errors import ConfigError, DatasetError, UnknownColorError
 from segkit.registry import DATASETS
 from segkit.types import IGNORE_INDEX
 
@@ -127,7 +127,7 @@ def _mask_of_colors(label: NDArray[np.uint8], table: NDArray[np.uint8], path: Pa
             for v, c in zip(values[:5].tolist(), counts[:5].tolist(), strict=True)
         )
         more = f" and {len(values) - 5} more" if len(values) > 5 else ""
-        raise DatasetError(
+        raise UnknownColorError(
             f"{path}: {shown}{more} are colours of no class; add them to dataset.ignore_colors or set "
             "`unknown_labels: ignore`"
         )
