@@ -36,6 +36,7 @@ from segkit.config.transforms import (
     ResizeShortestEdgeConfig,
 )
 from segkit.data.transforms.base import Frame, frame_of
+from segkit.data.transforms.photometric import Line
 from segkit.data.views import read_all
 from segkit.errors import ConfigError
 from segkit.registry import TRANSFORMS
@@ -216,6 +217,35 @@ def test_tables_equal_arithmetic(sample: Sample) -> None:
     for seed in range(60):
         ours = TRANSFORMS.build(config)(sample, rng(seed)).image
         np.testing.assert_array_equal(ours, reference_distortion(sample.image, config, rng(seed)))
+
+
+def test_vectorised_lines_equal_their_tables_at_every_level() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = np.dstack([levels, levels[::-1], levels.T])
+    draw = rng()
+    lines = [Line(1.0, draw.uniform(-40, 40)) for _ in range(300)] + [
+        Line(draw.uniform(0, 3), 0.0) for _ in range(2000)
+    ]
+    lines += [Line(f, 0.0) for f in (0.0, 0.25, 0.5, 1.5, 2.0, 1e6)] + [
+        Line(1.0, b) for b in (0.0, -5.0, 7.0, 1e-9, -1e-9)
+    ]
+    lines += [Line(1.25, -30.0), Line(0.7, 12.3)]
+    for line in lines:
+        np.testing.assert_array_equal(line(image), line.table()[image], err_msg=str(line))
+
+
+@pytest.mark.parametrize("limit", [0.4, 0.5, 0.75, 1.0, 1.5])
+def test_the_test_of_a_crop_is_exact(limit: float) -> None:
+    crop = TRANSFORMS.build(RandomCropConfig(crop_size=(40, 40), one_category_max_ratio=limit))
+    draw = rng()
+    found = set()
+    for _ in range(300):
+        classes = draw.choice(6, size=(24, 24), p=draw.dirichlet(np.full(6, 0.3))).astype(np.uint8)
+        classes[draw.random((24, 24)) < draw.choice([0.0, 0.4, 1.0], p=[0.5, 0.4, 0.1])] = IGNORE_INDEX
+        counts = np.bincount(classes.ravel(), minlength=256)[:IGNORE_INDEX]
+        assert crop._is_mixed(classes) == (counts.max() < limit * counts.sum())
+        found.add(crop._is_mixed(classes))
+    assert found == {True, False} or limit > 1
 
 
 FIVE = {"AdjustGamma", "CLAHE", "PILRandomGaussianBlur", "RandomGaussianBlur", "Rerange"}

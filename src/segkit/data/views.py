@@ -18,7 +18,11 @@ from segkit.data.io import Array
 Size = tuple[int, int]
 
 _TOLERANCE = 1 / 2048
-"""Pixels that a window's sampling grid may be off from the whole image's: one step of OpenCV's coefficients."""
+"""Pixels that a window's sampling grid may be off from the whole image's: one step of OpenCV's coefficients.
+
+At 1/256 a resize would take a quarter less time, but single grey levels that differ become several where saturation or
+hue are changed afterwards.
+"""
 
 _SUPPORT = {
     cv2.INTER_LINEAR: 1,
@@ -127,8 +131,8 @@ class Nearest:
         top, left = int(rows[0]), int(cols[0])
         pixels = self.source.read(Box(top, left, int(rows[-1]) - top + 1, int(cols[-1]) - left + 1))
         if len(rows) > pixels.shape[0]:  # gather the axis that grows last
-            return pixels.take(cols - left, axis=1).take(rows - top, axis=0)
-        return pixels.take(rows - top, axis=0).take(cols - left, axis=1)
+            return _columns(pixels, cols - left).take(rows - top, axis=0)
+        return _columns(pixels.take(rows - top, axis=0), cols - left)
 
 
 @dataclass(frozen=True)
@@ -287,6 +291,13 @@ def _nearest(start: int, length: int, source: int, result: int) -> NDArray[np.in
     step = 1 / (result / source)  # two roundings, as OpenCV has it
     index = np.floor(np.arange(start, start + length) * step).astype(np.intp)
     return np.minimum(index, source - 1)
+
+
+def _columns(pixels: Array, index: NDArray[np.intp]) -> Array:
+    """Columns by number; of a mask as rows of it turned, which are copied whole, five times faster than pixels."""
+    if pixels.ndim > 2:
+        return pixels.take(index, axis=1)
+    return cv2.transpose(cv2.transpose(pixels).take(index, axis=0))
 
 
 def _clip(low: float, high: float, length: int) -> tuple[int, int]:

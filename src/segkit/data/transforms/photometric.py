@@ -1,6 +1,9 @@
-"""Brightness, contrast, saturation and hue, as look-up tables on uint8."""
+"""Brightness, contrast, saturation and hue, exactly as in floats but on uint8."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -17,12 +20,46 @@ Table = NDArray[np.uint8]
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
+class Line(NamedTuple):
+    """x * factor + offset, cut to 0 to 255 and its fraction dropped, as integers of the reference are."""
+
+    factor: float
+    offset: float
+
+    def table(self) -> Table:
+        """The result for each grey level."""
+        values = _LEVELS * np.float32(self.factor) + np.float32(self.offset)
+        return np.clip(values, 0, 255).astype(np.uint8)
+
+    def __call__(self, pixels: Array) -> Array:
+        """The change of (H, W) or (H, W, C) uint8.
+
+        Vectorised arithmetic takes a third of a look-up's time, but rounds where a table drops the fraction. It gives
+        the same if all values are moved down by half a level, and up again by less than any is short of the next.
+        """
+        exact = np.arange(256) * self.factor + self.offset
+        room = 1 - (exact[(exact >= 0) & (exact < 256)] % 1).max(initial=0)
+        if room < _LEAST_ROOM or (self.factor != 1 and self.offset < 0):  # OpenCV takes the absolute value
+            return cv2.LUT(pixels, self.table())
+        flat = pixels.reshape(len(pixels), -1)
+        if self.factor == 1:
+            shift = math.floor(self.offset)
+            change: Any = cv2.add if shift >= 0 else cv2.subtract
+            changed: Array = change(flat, float(abs(shift)))
+        else:
+            changed = cv2.convertScaleAbs(flat, alpha=self.factor, beta=self.offset + room / 2 - 0.5)
+        return changed.reshape(pixels.shape)
+
+
+_LEAST_ROOM = 2e-4
+"""Of a grey level: float32 is off by a tenth of this."""
+
+
 @TRANSFORMS.register(PhotoMetricDistortionConfig)
 class PhotoMetricDistortion:
     """Changes brightness, contrast, saturation and hue of an RGB image, each with probability 1/2.
 
-    Contrast comes before or after saturation and hue, by chance. Brightness and contrast map grey level to grey
-    level, so their tables are merged where nothing lies between; saturation and hue share one conversion to HSV.
+    Contrast comes before or after saturation and hue, by chance; saturation and hue share one conversion to HSV.
     """
 
     def __init__(self, config: PhotoMetricDistortionConfig) -> None:
@@ -32,46 +69,40 @@ class PhotoMetricDistortion:
         require_rgb("PhotoMetricDistortion", sample)
         require_depth("PhotoMetricDistortion", sample, np.uint8)
         before, hue, saturation, after = self._draw(rng)
-        if hue is None and saturation is None:
-            return replace(sample, image=_look_up(sample.image, _merged(before, after)))
-        planes = list(cv2.split(cv2.cvtColor(_look_up(sample.image, before), cv2.COLOR_RGB2HSV)))
-        planes[:2] = _look_up(planes[0], hue), _look_up(planes[1], saturation)
-        image = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_HSV2RGB)
-        return replace(sample, image=_look_up(image, after))
+        image = _changed(sample.image, before)
+        if hue is not None or saturation is not None:
+            planes = list(cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV)))
+            if hue is not None:
+                planes[0] = cv2.LUT(planes[0], _hue_table(hue))
+            if saturation is not None:
+                planes[1] = Line(saturation, 0.0)(planes[1])
+            image = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_HSV2RGB)
+        return replace(sample, image=_changed(image, after))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[Table | None, ...]:
-        """Tables of the grey levels before HSV, of hue, of saturation, and of the grey levels after HSV."""
+    def _draw(self, rng: np.random.Generator) -> tuple[list[Line], int | None, float | None, list[Line]]:
+        """Changes of the grey levels before HSV, shift of the hue, factor of the saturation, changes after HSV."""
         config = self.config
-        bright = contrast = hue = saturation = None
+        levels: tuple[list[Line], list[Line]] = ([], [])
+        hue = saturation = None
         if rng.integers(2):
-            bright = _table(_LEVELS + rng.uniform(-config.brightness_delta, config.brightness_delta))
+            levels[0].append(Line(1.0, rng.uniform(-config.brightness_delta, config.brightness_delta)))
         contrast_first = bool(rng.integers(2))
         if contrast_first and rng.integers(2):
-            contrast = _table(_LEVELS * rng.uniform(*config.contrast_range))
+            levels[0].append(Line(rng.uniform(*config.contrast_range), 0.0))
         if rng.integers(2):
-            saturation = _table(_LEVELS * rng.uniform(*config.saturation_range))
+            saturation = rng.uniform(*config.saturation_range)
         if rng.integers(2):
-            hue = _hue_table(int(rng.integers(-config.hue_delta, config.hue_delta, endpoint=True)))
+            hue = int(rng.integers(-config.hue_delta, config.hue_delta, endpoint=True))
         if not contrast_first and rng.integers(2):
-            contrast = _table(_LEVELS * rng.uniform(*config.contrast_range))
-        if contrast_first:
-            return _merged(bright, contrast), hue, saturation, None
-        return bright, hue, saturation, contrast
+            levels[1].append(Line(rng.uniform(*config.contrast_range), 0.0))
+        return levels[0], hue, saturation, levels[1]
 
 
-def _table(levels: NDArray[np.float32]) -> Table:
-    return np.clip(levels, 0, 255).astype(np.uint8)  # cut off, as integers of the reference are
+def _changed(image: Array, lines: Sequence[Line]) -> Array:
+    for line in lines:
+        image = line(image)
+    return image
 
 
 def _hue_table(shift: int) -> Table:
     return ((np.arange(256) + shift) % 180).astype(np.uint8)
-
-
-def _merged(first: Table | None, second: Table | None) -> Table | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return second[first]
-
-
-def _look_up(image: Array, table: Table | None) -> Array:
-    return image if table is None else cv2.LUT(image, table)
