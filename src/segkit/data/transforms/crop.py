@@ -60,4 +60,4 @@ def _histogram(mask: Array) -> Array:
 
 
 def _count(mask: Array, value: int) -> int:
-    return cv2.countNonZero(cv2.inRange(mask, value, value))  # type: ignore[call-overload, no-any-return]
+    return cv2.countNonZero(cv2.inRange(mask, value, value))
