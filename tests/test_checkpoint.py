@@ -1,13 +1,16 @@
 """A checkpoint comes back as it was written, or is refused in one line."""
 
+import math
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from segkit.checkpoint import load_weights, read_checkpoint, write_checkpoint
+import segkit
+from segkit.checkpoint import load_weights, pack_published, read_checkpoint, write_checkpoint
 from segkit.errors import CheckpointError
 
 
@@ -68,11 +71,69 @@ class Foreign:
     pass
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {}}, torch.zeros(2), Foreign(), {}])
+@pytest.mark.parametrize("content", [{"state_dict": {}}, torch.zeros(2), {}])
 def test_a_foreign_file_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "other.pth"
     torch.save(content, path)
     assert "not a segkit checkpoint" in refuse(path)
+
+
+def test_a_file_with_objects_is_refused_by_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"format": "segkit", "model": Foreign()}, path)
+    assert "holds more than tensors and plain data (test_checkpoint.Foreign), which could run code" in refuse(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"config": {"lr": torch.zeros(1)}}, "config is no plain data"),
+        ({"classes": [1, 2]}, "classes are no names"),
+        ({"palette": [[0, 0, 0]]}, "palette is not 2 RGB colours"),
+        ({"palette": [[0, 0, 0], [0, 0, 256]]}, "palette is not 2 RGB colours"),
+        ({"model": {"weight": 3}}, "model holds something else than tensors by name"),
+        ({"ema": {"weight": 3}}, "ema holds something else than tensors by name"),
+        ({"progress": 3}, "progress is a int"),
+    ],
+)
+def test_a_file_made_by_hand_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    write_checkpoint(tmp_path / "last.pt", payload() | change)
+    assert words in refuse(tmp_path / "last.pt")
+
+
+def test_published_weights_are_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    tied = torch.ones(2)
+    model = {"weight": torch.rand(4, 3).T, "a": tied, "b": tied}
+    path.write_bytes(
+        pack_published(payload() | {"model": model, "label_values": {0: 7}, "metrics": {"miou": math.nan}})
+    )
+    read = read_checkpoint(path)
+    assert {name: value.tolist() for name, value in read["model"].items()} == {n: v.tolist() for n, v in model.items()}
+    assert read["label_values"] == {0: 7}
+    assert read["metrics"] == {"miou": None}
+    assert read["config"] == payload()["config"]
+    first = path.read_bytes()
+    path.write_bytes(
+        pack_published(payload() | {"model": model, "label_values": {0: 7}, "metrics": {"miou": math.nan}})
+    )
+    assert path.read_bytes() == first
+    path.write_bytes(first[: len(first) // 2])
+    assert "torn" in refuse(path)
+    save_file({"weight": torch.zeros(2)}, path)
+    assert "weights without a configuration" in refuse(path)
+    save_file({"weight": torch.zeros(2)}, path, {"segkit": "["})
+    assert "its metadata cannot be read" in refuse(path)
+    torch.save(payload(), path)  # a name alone deceives nobody
+    assert "no safetensors file" in refuse(path)
+
+
+def test_one_place_reads_files_of_tensors() -> None:
+    """So that no path can forget ``weights_only=True``."""
+    source = Path(segkit.__file__).parent
+    readers = {"torch.load(", "load_file(", "safe_open(", "pickle.load", "import pickle", "import dill"}
+    found = {p.name for p in source.rglob("*.py") if any(reader in p.read_text() for reader in readers)}
+    assert found == {"tensor_files.py"}
 
 
 def test_a_bare_pickle_or_text_is_refused(tmp_path: Path) -> None:

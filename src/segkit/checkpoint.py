@@ -1,8 +1,6 @@
 """The checkpoint file: tensors and plain data only, whole or absent."""
 
-import os
-import pickle
-import zipfile
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from segkit.errors import CheckpointError
+from segkit.tensor_files import (
+    is_safetensors,
+    pack_safetensors,
+    read_metadata,
+    read_tensor_file,
+    to_metadata,
+    write_whole,
+)
 
 FORMAT = "segkit"
-"""The word under ``format`` that tells our files from others'."""
+"""The word under ``format`` that tells our files from others', and the key of our words in a safetensors file."""
 VERSION = 1
 """Raised whenever an older segkit could misread a new file."""
 _PLAIN = (bool, int, float, str, bytes)  # exactly: numpy's floats are floats too, but would be pickled as numpy's
 _PARTS = {"config": dict, "classes": list, "palette": list, "model": dict}
+_OPTIONAL = dict.fromkeys(("ema", "metrics", "scores", "progress", "label_values", "source", "optimizer", "log"), dict)
 _SHOWN = 3
 
 
@@ -35,28 +42,37 @@ def write_checkpoint(path: Path, payload: Mapping[str, Any]) -> None:
         TypeError: the payload holds something else than tensors and plain data.
     """
     _require_plain(payload, "payload")
-    temporary = path.with_name(f"{path.name}.tmp")  # one name: what a killed run leaves is overwritten by the next
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(temporary: Path) -> None:
         with temporary.open("wb") as file:
             torch.save({"format": FORMAT, "version": VERSION, **payload}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch words a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: cannot be written: {_first_line(error)}") from error
+
+    write_whole(path, save)
+
+
+def pack_published(payload: Mapping[str, Any]) -> bytes:
+    """A checkpoint of weights alone as the bytes of a safetensors file, the rest as its metadata.
+
+    :func:`read_checkpoint` reads it; other programs read its weights. The same payload gives the same bytes.
+
+    Args:
+        payload: ``model``, and plain data.
+    """
+    rest = {key: value for key, value in payload.items() if key != "model"}
+    words = to_metadata({"format": FORMAT, "version": VERSION, **rest})
+    return pack_safetensors(payload["model"], {FORMAT: words})  # one key: the order of several changes
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint of :func:`write_checkpoint` onto the CPU; nothing in it is executed.
+    """Reads a file of :func:`write_checkpoint` or :func:`pack_published` onto the CPU; nothing in it is executed.
 
     Raises:
         CheckpointError: the file is missing, torn, another program's, or of a newer segkit.
     """
     path = Path(path)
-    payload = _read_archive(path)
+    payload = read_tensor_file(path)
+    if is_safetensors(path):
+        payload = _with_metadata(payload, path)
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a segkit checkpoint; {_describe(payload)}")
     version = payload.get("version")
@@ -65,6 +81,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     missing = [key for key, kind in _PARTS.items() if not isinstance(payload.get(key), kind)]
     if missing:
         raise CheckpointError(f"{path}: incomplete checkpoint, without {', '.join(missing)}")
+    if wrong := _malformed(payload):
+        raise CheckpointError(f"{path}: damaged, or made by hand: {wrong}")
     return payload
 
 
@@ -98,21 +116,39 @@ def some_of(lines: Sequence[str]) -> str:
     return "; ".join(lines[:_SHOWN]) + more
 
 
-def _read_archive(path: Path) -> Any:
-    if not path.is_file():
-        kind = "a folder, not a checkpoint file" if path.is_dir() else "no such checkpoint"
-        raise CheckpointError(f"{path}: {kind}")
+def _with_metadata(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    """The checkpoint that a safetensors file holds."""
+    words = read_metadata(path)
+    if FORMAT not in words:
+        text = "weights without a configuration, as segkit-checkpoint publish would have written it"
+        raise CheckpointError(f"{path}: not a segkit checkpoint; {text}; backbone.weights can read them")
     try:
-        if not zipfile.is_zipfile(path):  # the directory stands at the end, so that a cut file lacks it
-            size = path.stat().st_size
-            raise CheckpointError(f"{path}: torn, or not a checkpoint ({size} bytes without a complete archive)")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: not read, because it holds more than tensors and plain data; not a segkit checkpoint"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged: {_first_line(error)}") from error
+        tree = dict(json.loads(words[FORMAT]))
+        values = {int(key): int(value) for key, value in tree.get("label_values", {}).items()}  # JSON has no other keys
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: damaged: its metadata cannot be read ({error})") from error
+    return tree | {"label_values": values, "model": dict(tensors)}
+
+
+def _malformed(payload: Mapping[str, Any]) -> str:
+    """What is not as segkit writes it; "" if nothing is."""
+    for key, kind in _OPTIONAL.items():
+        if payload.get(key) is not None and not isinstance(payload[key], kind):
+            return f"{key} is a {type(payload[key]).__name__}"
+    for key in ("model", "ema"):
+        if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in (payload.get(key) or {}).items()):
+            return f"{key} holds something else than tensors by name"
+    classes, palette = payload["classes"], payload["palette"]
+    if not classes or not all(isinstance(name, str) for name in classes):
+        return "classes are no names"
+    colors = [color for color in palette if isinstance(color, (list, tuple)) and len(color) == 3]
+    if len(colors) != len(classes) or not all(type(v) is int and 0 <= v <= 255 for color in colors for v in color):
+        return f"palette is not {len(classes)} RGB colours"
+    try:
+        json.dumps(payload["config"])
+    except (TypeError, ValueError, RecursionError):
+        return "config is no plain data"
+    return ""
 
 
 def _require_plain(value: Any, where: str) -> None:
@@ -133,18 +169,3 @@ def _describe(payload: Any) -> str:
         return f"it holds a {type(payload).__name__}"
     keys = [str(key) for key in payload]
     return f"it holds {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}" if keys else "it is empty"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself last through a power cut."""
-    if os.name != "posix":
-        return  # elsewhere a folder cannot be opened
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,7 +23,7 @@ from segkit.config.compose import dump_yaml
 from segkit.config.heads import FCNConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.transforms import NormalizeConfig
-from segkit.engine.state import init_weights
+from segkit.engine.starting import init_weights
 from segkit.errors import CheckpointError, ConfigError
 from segkit.models.interop import convert_checkpoint
 from segkit.models.interop.sssegmentation import config_from_facts
@@ -136,7 +136,7 @@ DAMAGES: dict[str, tuple[Callable[[State], object], list[str]]] = {
     "no weights": (lambda s: {"model": 3, "epoch": 1}, ["no weights under model or state_dict; it holds model, epoch"]),
     "ours": (lambda s: {"format": "segkit", "model": s}, ["is a segkit checkpoint already"]),
     "a list": (lambda s: [1, 2], ["holds a list, not weights"]),
-    "code": (lambda s: {"model": Bomb()}, ["not read"]),
+    "code": (lambda s: {"model": Bomb()}, ["torn, or not a checkpoint"]),
     "garbage": (lambda s: None, ["theirs.pth"]),
 }
 

@@ -177,11 +177,11 @@ class Trap:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "does not exist"),
-        (b"", "is torn, or holds more than tensors"),
-        (b"no weights at all", "is torn, or holds more than tensors"),
-        (b"PK\x03\x04" + bytes(100), "is torn, or holds more than tensors"),
-        ({"model": Trap()}, "is torn, or holds more than tensors"),
+        (None, "no such checkpoint"),
+        (b"", r"torn, or not a checkpoint \(0 bytes"),
+        (b"no weights at all", "torn, or not a checkpoint"),
+        (b"PK\x03\x04" + bytes(100), "torn, or not a checkpoint"),
+        ({"model": Trap()}, "not read, because it holds more than tensors"),
         ({"epoch": 3}, "holds no tensors by name"),
         (torch.zeros(3), "holds no tensors by name"),
     ],
@@ -220,6 +220,18 @@ def test_without_network_one_line_tells_the_remedies(name: str) -> None:
     assert "backbone.pretrained=false" in message
     assert "backbone.weights=FILE" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [{"fc.weight": Trap()}, b"", b"garbage" * 9], ids=["code", "empty", "garbage"])
+def test_a_spoilt_file_in_the_cache_is_one_line(
+    content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    monkeypatch.setattr(weights.huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
+    with pytest.raises(CheckpointError, match=r"^backbone\.pretrained: cannot get resnet18\.[^\n]*$"):
+        BACKBONES.build(config("ResNet", depth=18, base_channels=64, pretrained=True))
+    assert "has run" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

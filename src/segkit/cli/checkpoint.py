@@ -1,7 +1,8 @@
-"""``segkit-checkpoint``: converts checkpoints of SSSegmentation, and tells what a checkpoint of segkit holds."""
+"""``segkit-checkpoint``: tells what checkpoints hold, and makes others of them."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="segkit-checkpoint", description="Converts and describes checkpoints.")
+    parser = argparse.ArgumentParser(prog="segkit-checkpoint", description="Describes and makes checkpoints.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     convert = commands.add_parser(
         "convert",
@@ -52,10 +53,58 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--config-dir", help="a folder with options of your own")
     convert.set_defaults(run=_convert)
-    show = commands.add_parser("show", help="what a checkpoint of segkit holds")
-    show.add_argument("checkpoint", metavar="CHECKPOINT")
-    show.set_defaults(run=_show)
+    _add_readers(commands)
+    _add_makers(commands)
     return parser
+
+
+def _add_readers(commands: Any) -> None:
+    show = commands.add_parser("show", help="what a checkpoint holds")
+    show.add_argument("checkpoint", metavar="CHECKPOINT")
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--config", action="store_true", help="the configuration alone, as YAML that can be run again")
+    form.add_argument("--json", action="store_true", help="everything but the values of the weights, as JSON")
+    show.set_defaults(run=_show)
+    diff = commands.add_parser(
+        "diff",
+        help="where two checkpoints differ",
+        description="Compares configurations, classes, metrics and every tensor of two checkpoints. The exit code is 0 "
+        "where they are the same, 1 where they are not.",
+    )
+    diff.add_argument("first", metavar="A")
+    diff.add_argument("second", metavar="B")
+    diff.add_argument("--all", action="store_true", help="every tensor that differs, not the first 20")
+    diff.set_defaults(run=_diff)
+
+
+def _add_makers(commands: Any) -> None:
+    average = commands.add_parser(
+        "average",
+        help="the mean of several checkpoints' weights",
+        description="Averages the weights of checkpoints of one model, with equal shares; their averages (ema) too, if "
+        "all have one. Running statistics of batch normalisation are averaged alike, which is right for checkpoints "
+        "of one run and an approximation for several runs.",
+    )
+    average.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
+    average.add_argument("--output", "-o", required=True, type=Path, metavar="FILE", help="where to write")
+    average.set_defaults(run=_average)
+    publish = commands.add_parser(
+        "publish",
+        help="weights to hand out, as safetensors",
+        description="Writes NAME-HASH.safetensors: one set of weights, with configuration, classes and metrics as "
+        "metadata, less the training's state and the names of folders. HASH is the first digits of its SHA-256. "
+        "segkit-test, segkit-predict, segkit.load and trainer.init_from read it.",
+    )
+    publish.add_argument("checkpoint", metavar="CHECKPOINT")
+    publish.add_argument("--output", "-o", type=Path, metavar="FOLDER", help="default: that of the checkpoint")
+    publish.add_argument("--name", default="", help="default: that of the run")
+    publish.add_argument(
+        "--weights",
+        choices=("auto", "model", "ema"),
+        default="auto",
+        help="the weights as trained, their average, or (default) those that trainer.monitor judged checkpoints by",
+    )
+    publish.set_defaults(run=_publish)
 
 
 def _convert(args: argparse.Namespace) -> None:
@@ -63,6 +112,7 @@ def _convert(args: argparse.Namespace) -> None:
     config = read_model_config(args.config, args.overrides, args.config_dir)
     from segkit.build import build_segmentor
     from segkit.checkpoint import write_checkpoint
+    from segkit.cli.checkpoint_tables import model_name
     from segkit.models.interop import convert_checkpoint
 
     expected = build_segmentor(replace(config, backbone=_from_nothing(config.backbone))).state_dict()
@@ -78,7 +128,7 @@ def _convert(args: argparse.Namespace) -> None:
         "source": {"toolkit": "SSSegmentation", "file": str(args.source), "weights": args.weights},
     }
     write_checkpoint(args.output, payload)
-    print(f"{args.output}: {len(state)} tensors of {_model_name(payload['config'])}, {len(payload['classes'])} classes")
+    print(f"{args.output}: {len(state)} tensors of {model_name(payload['config'])}, {len(payload['classes'])} classes")
 
 
 def read_model_config(config: str, overrides: Sequence[str], config_dir: str | None = None) -> SegmentorConfig:
@@ -125,50 +175,53 @@ def _from_nothing(config: Any) -> Any:
 
 def _show(args: argparse.Namespace) -> None:
     require_checkpoint(args.checkpoint)
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from segkit.checkpoint import read_checkpoint
+    from segkit.cli import checkpoint_tables
 
-    table = Table("part", "what it holds", title=escape(str(args.checkpoint)))
-    for name, words in _describe(read_checkpoint(args.checkpoint)).items():
-        table.add_row(name, escape(words))
-    Console().print(table)
+    payload = read_checkpoint(args.checkpoint)
+    if args.config:
+        from segkit.config.compose import dump_yaml
 
-
-def _describe(payload: Mapping[str, Any]) -> dict[str, str]:
-    config, classes = payload["config"], payload["classes"]
-    progress, source = payload.get("progress"), payload.get("source")
-    weights = list(payload["model"].values())
-    count = sum(value.numel() for value in weights)
-    lines = {
-        "name": str((config.get("trainer") or {}).get("name") or "(none)"),
-        "model": _model_name(config),
-        "data": f"{_type(config.get('dataset'))}, {len(classes)} classes: {', '.join(classes[:8])}"
-        + (", ..." if len(classes) > 8 else ""),
-        "weights": f"{count / 1e6:.2f} M values in {len(weights)} tensors",
-        "average (ema)": "yes" if payload.get("ema") else "no",
-        "to go on from": "yes" if payload.get("optimizer") else "no, weights alone; use trainer.init_from",
-    }
-    if progress:
-        epoch = progress["step"] // payload["steps_per_epoch"]
-        lines["progress"] = f"step {progress['step']}, {epoch} epochs of {payload['steps_per_epoch']} steps"
-    if source:
-        lines["converted from"] = f"{source['toolkit']}, {source['weights']} of {source['file']}"
-    if metrics := payload.get("metrics"):
-        lines["metrics"] = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-    return lines
+        print(dump_yaml(payload["config"]), end="")
+    elif args.json:
+        print(checkpoint_tables.as_json(payload))
+    else:
+        checkpoint_tables.print_facts(Path(args.checkpoint), payload)
 
 
-def _model_name(config: Mapping[str, Any]) -> str:
-    auxiliary = config.get("auxiliary") or {}
-    extra = f", auxiliary {', '.join(auxiliary)}" if auxiliary else ""
-    return f"{_type(config.get('head'))} on {_type(config.get('backbone'))}{extra}"
+def _diff(args: argparse.Namespace) -> None:
+    for path in (args.first, args.second):
+        require_checkpoint(path)
+    from segkit.checkpoint import read_checkpoint
+    from segkit.cli.checkpoint_tables import print_comparison
+    from segkit.export.compare import compare
+
+    found = compare(read_checkpoint(args.first), read_checkpoint(args.second))
+    print_comparison(found, most=None if args.all else 20)
+    if not found.is_empty:
+        sys.exit(1)
 
 
-def _type(part: Any) -> str:
-    return str(part.get("type", "?")) if isinstance(part, Mapping) else "?"
+def _average(args: argparse.Namespace) -> None:
+    for path in args.checkpoints:
+        require_checkpoint(path)
+    from segkit.export.average import average_checkpoints
+
+    payload = average_checkpoints([Path(path) for path in args.checkpoints], args.output)
+    parts = "weights and averages (ema)" if payload["ema"] else "weights"
+    print(f"{args.output}: the mean {parts} of {len(args.checkpoints)} checkpoints")
+    print(f"evaluate it with: segkit-test {args.output}")
+    if any(name.endswith("running_var") for name in payload["model"]):
+        print("running statistics of batch normalisation are means, too: approximate, unless all are of one run")
+
+
+def _publish(args: argparse.Namespace) -> None:
+    require_checkpoint(args.checkpoint)
+    from segkit.export.publish import publish
+
+    folder = args.output or Path(args.checkpoint).parent
+    target = publish(args.checkpoint, folder, weights=args.weights, name=args.name)
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

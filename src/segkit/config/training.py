@@ -346,7 +346,9 @@ class TrainerConfig:
     resume: Literal["auto", "never"] | Path = "auto"
     """auto goes on from the run folder's last checkpoint if there is one; never refuses a used folder; or a file."""
     init_from: Path | None = None
-    """Checkpoint whose weights to start from, with a new schedule; layers of other shapes start anew, with a report."""
+    """Checkpoint, or published weights, to start from with a new schedule; what was and was not loaded is listed."""
+    init_strict: bool = False
+    """Every weight of ``init_from`` must fit; otherwise those that do not start anew, but for those of the backbone."""
     non_finite: Literal["stop", "skip"] = "stop"
     """A loss that is not a number: stop, or leave the step out and count it."""
     compile: bool = False

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from segkit import dist
-from segkit.checkpoint import load_weights, read_checkpoint, shape_text, some_of
+from segkit.checkpoint import load_weights
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.ema import Ema
@@ -103,46 +103,6 @@ def flat_metrics(scores: Mapping[str, Scores]) -> dict[str, float]:
 def read_scores(payload: Mapping[str, Any]) -> dict[str, Scores]:
     """The scores that a checkpoint holds."""
     return {prefix: Scores.from_plain(tree) for prefix, tree in payload["scores"].items()}
-
-
-def init_weights(model: nn.Module, path: Path) -> str:
-    """Loads what fits of a checkpoint's weights, for fine-tuning; the average's where there is one.
-
-    Returns:
-        What was loaded and what was not, in one line.
-
-    Raises:
-        CheckpointError: if the backbone is absent or another one.
-    """
-    payload = read_checkpoint(path)
-    weights: Mapping[str, Tensor] = payload.get("ema") or payload["model"]
-    own = model.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and value.shape == own[name].shape}
-    backbone = [name for name in own if name.startswith("backbone.")]
-    lost = [name for name in backbone if name not in fitting]
-    if lost:
-        text = f"{len(lost)} of {len(backbone)} weights of the backbone are absent or of another shape"
-        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {some_of(lost)}")
-    model.load_state_dict(fitting, strict=False)
-    skipped = [
-        f"{name} ({shape_text(weights[name])} -> {shape_text(value)})" if name in weights else f"{name} (absent)"
-        for name, value in own.items()
-        if name not in fitting
-    ]
-    text = f"{path}: loaded {len(fitting)} of {len(own)} weights"
-    return f"{text}; these start anew: {some_of(skipped)}" if skipped else text
-
-
-def changed_options(before: Any, now: Any, path: str = "") -> list[str]:
-    """Where two plain configurations differ: ``path: before -> now``."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        return [
-            line
-            for key in keys
-            for line in changed_options(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [] if before == now else [f"{path}: {before} -> {now}"]
 
 
 def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any], path: Path) -> None:

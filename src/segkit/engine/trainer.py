@@ -27,6 +27,7 @@ from segkit.build import (
     build_segmentor,
 )
 from segkit.checkpoint import load_weights, read_checkpoint
+from segkit.config.changes import changed_options
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.data.scan import scan_labels
@@ -43,7 +44,8 @@ from segkit.engine.report import write_report
 from segkit.engine.run import RunFolder, RunResult, write_stop
 from segkit.engine.seeds import seed_init, seed_step
 from segkit.engine.signals import Reason, StopSignals, stopped
-from segkit.engine.state import TrainState, changed_options, flat_metrics, init_weights, read_scores
+from segkit.engine.starting import init_weights
+from segkit.engine.state import TrainState, flat_metrics, read_scores
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Report, Watch
 from segkit.errors import TrainingError
@@ -109,7 +111,8 @@ class Trainer:
         layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
         self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         if config.trainer.init_from is not None and self.resumes_from is None:
-            self.notes.append(init_weights(self.model, config.trainer.init_from))
+            source, strict = config.trainer.init_from, config.trainer.init_strict
+            self.notes.append(init_weights(self.model, source, strict=strict))
         self.ema = Ema(config.ema, self.model) if config.ema.enabled else None
         self.optimizer = build_optimizer(config.scheduler.optimizer, self.model)
         joined: nn.Module = TrainModel(self.model, build_criterion(config), self.precision).to(self.device)

@@ -67,12 +67,7 @@ class SavedModel:
         Raises:
             CheckpointError: the average is wanted, and there is none.
         """
-        has_average = self.payload.get("ema") is not None
-        if weights == "auto":
-            return "ema" if has_average and self.config.trainer.monitor.startswith("ema/") else "model"
-        if weights == "ema" and not has_average:
-            raise CheckpointError(f"{self.path}: has no averaged weights; it was trained with ema.enabled=false")
-        return weights
+        return choose_weights(self.payload, self.config.trainer.monitor, weights, self.path)
 
     def build(self, device: torch.device, weights: Weights = "auto") -> Segmentor:
         """The model with its weights, in eval mode.
@@ -85,6 +80,22 @@ class SavedModel:
         load_weights(model, self.payload[chosen], self.path)
         layout = torch.channels_last if self.config.trainer.channels_last else torch.contiguous_format
         return model.to(device=device, memory_format=layout).eval()  # type: ignore[call-overload]
+
+
+def choose_weights(
+    payload: Mapping[str, Any], monitor: str, weights: Weights, path: str | Path
+) -> Literal["model", "ema"]:
+    """Which weights of a checkpoint to take, where ``monitor`` is the metric that its training judged by.
+
+    Raises:
+        CheckpointError: the average is wanted, and there is none.
+    """
+    has_average = payload.get("ema") is not None
+    if weights == "auto":
+        return "ema" if has_average and monitor.startswith("ema/") else "model"
+    if weights == "ema" and not has_average:
+        raise CheckpointError(f"{path}: has no averaged weights; it was trained with ema.enabled=false")
+    return weights
 
 
 def _changed(

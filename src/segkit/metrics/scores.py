@@ -46,9 +46,10 @@ class Scores:
 
     @classmethod
     def from_plain(cls, tree: Mapping[str, Any]) -> Self:
-        """From a checkpoint."""
+        """From a checkpoint, or from JSON, where null is not a number."""
         per_class = {name: np.array(values, np.float64) for name, values in tree["per_class"].items()}
-        return cls(per_class, dict(tree["overall"]), np.array(tree["support"], np.int64))
+        overall = {name: math.nan if value is None else value for name, value in tree["overall"].items()}
+        return cls(per_class, overall, np.array(tree["support"], np.int64))
 
 
 def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore: float = 0.0) -> Scores:

@@ -1,7 +1,6 @@
 """Where a backbone's first weights come from: timm's collection, or a file."""
 
 import logging
-import pickle
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -12,15 +11,14 @@ from urllib.request import getproxies
 
 import huggingface_hub
 import timm
-import torch
 from huggingface_hub.constants import ENDPOINT
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segkit.config.backbones import BackboneConfig
 from segkit.errors import CheckpointError
 from segkit.models.interop.sssegmentation.backbones import backbone_state
+from segkit.tensor_files import read_tensor_file
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ def create_model(
         raise _no_weights(config)
     try:
         return make(name, pretrained=True, pretrained_cfg=tag, pretrained_cfg_overlay=_source(name, tag), **kwargs)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:  # the last one of a torn file in the cache
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"backbone.pretrained: cannot get {name}.{tag} ({reason}); {_REMEDIES}") from error
 
@@ -124,12 +122,9 @@ def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
 def read_state(path: Path) -> State:
     """The tensors of a weights file by name, unwrapped from ``model`` or ``state_dict``; nothing in it is executed."""
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"backbone.weights: {path} does not exist") from None
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        text = f"backbone.weights: {path} is torn, or holds more than tensors and plain data, which is not safe to read"
-        raise CheckpointError(text) from error
+        content = read_tensor_file(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"backbone.weights: {error}") from error
     for key in ("state_dict", "model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

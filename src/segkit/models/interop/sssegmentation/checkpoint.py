@@ -1,12 +1,9 @@
 """A checkpoint file of SSSegmentation to our state_dict."""
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from segkit.config.component import type_name
@@ -15,6 +12,7 @@ from segkit.errors import CheckpointError
 from segkit.models.interop.sssegmentation.backbones import backbone_maps
 from segkit.models.interop.sssegmentation.heads import SEGMENTORS
 from segkit.models.interop.sssegmentation.state import convert_state
+from segkit.tensor_files import read_tensor_file
 
 Weights = Literal["model", "ema"]
 _KEYS: Mapping[str, tuple[str, ...]] = {"model": ("model", "state_dict"), "ema": ("model_ema", "ema")}
@@ -42,9 +40,10 @@ def convert_checkpoint(
             unknown, missing or misshapen in one error.
     """
     where = "" if isinstance(source, Mapping) else f"{source}: "
+    payload = source if isinstance(source, Mapping) else read_tensor_file(Path(source))
     try:
         _require_known(config)
-        state = unwrap(source if isinstance(source, Mapping) else _read(Path(source)), weights)
+        state = unwrap(payload, weights)
         converted = convert_state(state, config, expected)
     except CheckpointError as error:
         raise CheckpointError(f"{where}{error}") from error
@@ -72,19 +71,6 @@ def unwrap(payload: Any, weights: Weights = "model") -> dict[str, Tensor]:
         raise CheckpointError(f"no weights under {wanted}; it holds {held}")
     wrapped = all(name.startswith("module.") for name in state)
     return {name.removeprefix("module.") if wrapped else name: value for name, value in state.items()}
-
-
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise CheckpointError("a folder, not a checkpoint" if path.is_dir() else "no such checkpoint")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch's of a rare protocol, which it reads or refuses
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        text = "not read, because it is torn, foreign, or holds more than tensors and plain data"
-        raise CheckpointError(text) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"damaged: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
 
 
 def _require_known(config: SegmentorConfig) -> None:

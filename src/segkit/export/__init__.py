@@ -1,0 +1,1 @@
+"""What is made of checkpoints for use elsewhere."""
