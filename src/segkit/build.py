@@ -15,6 +15,7 @@ from segkit.config.losses import LossConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import OptimizerConfig, SchedulerConfig
 from segkit.config.transforms import NormalizeConfig, PaddingConfig, ToTensorConfig, TransformConfig
+from segkit.data.batch_transforms.base import BatchMixer
 from segkit.data.counts import count_classes
 from segkit.data.loader import EvalLoader, Source, TrainLoader
 from segkit.data.orders import ClassBalanced, Order, order_of
@@ -29,7 +30,7 @@ from segkit.models.necks.base import Neck
 from segkit.models.segmentor import Segmentor
 from segkit.optim.optimizers import make_optimizer
 from segkit.optim.schedulers import Scheduler
-from segkit.registry import BACKBONES, DATASETS, HEADS, LOSSES, NECKS, SCHEDULERS, TRANSFORMS
+from segkit.registry import BACKBONES, BATCH_TRANSFORMS, DATASETS, HEADS, LOSSES, NECKS, SCHEDULERS, TRANSFORMS
 from segkit.types import Dataset, FeatureSpec
 
 
@@ -151,6 +152,12 @@ def build_preprocessor(config: SegmentorConfig) -> Preprocessor:
     return Preprocessor(
         chosen.mean, chosen.std, fill=fills[0] if fills else 0.0, channels_last=config.trainer.channels_last
     )
+
+
+def build_mixer(config: SegmentorConfig) -> BatchMixer:
+    """The mixing of training batches, for this process."""
+    steps = [BATCH_TRANSFORMS.build(step) for step in config.dataset.batch_transforms.values()]
+    return BatchMixer(steps, seed=config.trainer.seed, rank=rank(), world_size=world_size())
 
 
 @overload

@@ -55,6 +55,33 @@ MISTAKES = {
         [*FOLDER, "dataset.label_map={0:0,255:7}"],
         "dataset.label_map.255: must be ignore or a class id below 2",
     ),
+    "odd batches to mix": (
+        [
+            "++dataset.batch_transforms={cut: {type: CutMix}}",
+            "dataloader.total_batch_size=6",
+            "trainer.accumulation_steps=2",
+        ],
+        "dataloader.total_batch_size: must divide by 4, since dataset.batch_transforms mix images in pairs (got 6)",
+    ),
+    "soft labels before others": (
+        ["++dataset.batch_transforms={up: {type: MixUp}, cut: {type: CutMix}}"],
+        "dataset.batch_transforms.up: must come last",
+    ),
+    "soft labels for a memory": (
+        ["++dataset.batch_transforms={up: {type: MixUp}}", "head=MCIBI"],
+        "dataset.batch_transforms.up: gives each pixel two labels, and MCIBI sorts pixels by one",
+    ),
+    "edges of labels that are mixed": (
+        [
+            "++dataset.batch_transforms={cut: {type: CutMix}}",
+            "++dataset.train_transforms={edges: {type: EdgeExtractor}}",
+        ],
+        "dataset.batch_transforms: change the labels that edges has made edges from",
+    ),
+    "an unknown mix": (
+        ["++dataset.batch_transforms={cut: {type: Cutmix}}"],
+        "no batch_transform is called 'Cutmix', did you mean 'CutMix'",
+    ),
     "flip pairs": (["dataset.train_transforms.flip.swaps=[[1,9]]"], "swaps: class ids must be below 7 (got [1, 9])"),
     "auxiliary level": (
         ["auxiliary=fcn", "auxiliary.aux.level=4"],

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from segkit.config.batch_transforms import ClassMixConfig, CutMixConfig, MixUpConfig
 from segkit.config.training import AmpConfig, SGDConfig, TrainerConfig
+from segkit.data.batch_transforms.base import BatchMixer
 from segkit.engine.amp import Precision
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Watch
 from segkit.losses.criterion import Criterion
 from segkit.optim.optimizers import make_optimizer
-from segkit.registry import LOSSES
+from segkit.registry import BATCH_TRANSFORMS, LOSSES
 from segkit.types import IGNORE_INDEX, Batch, StepInfo
 
 CPU = torch.device("cpu")
@@ -81,6 +83,37 @@ def test_parts_add_up_to_the_whole(count: int) -> None:
         assert terms.keys() == in_parts.keys() == {"main.loss", "aux.loss"}
         torch.testing.assert_close(terms, in_parts, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(weights(whole), weights(split), rtol=1e-5, atol=1e-6)
+
+
+MIXES = {
+    "MixUp": [MixUpConfig(prob=1.0, alpha=1.0)],
+    "all": [CutMixConfig(prob=0.7), ClassMixConfig(prob=0.7), MixUpConfig(prob=0.7)],
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("count", [2, 4])
+def test_parts_of_mixed_batches_add_up_to_the_whole(mix: str, count: int) -> None:
+    whole, split, plain = make_step(), make_step(), make_step()
+    for step in (whole, split):
+        step.mixer = BatchMixer([BATCH_TRANSFORMS.build(config) for config in MIXES[mix]], seed=3)
+    for position in range(5):
+        terms = whole([batch(seed=position)], position=position).terms
+        in_parts = split(parts(batch(seed=position), count), position=position).terms
+        torch.testing.assert_close(terms, in_parts, rtol=1e-5, atol=1e-6)
+        plain([batch(seed=position)])
+    torch.testing.assert_close(weights(whole), weights(split), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(weights(whole)[0], weights(plain)[0])
+
+
+def test_a_mean_weighs_the_losses_of_both_labels() -> None:
+    step = make_step()
+    model = step.model
+    images, target = torch.rand(2, 3, 8, 10), batch(2).masks.long()  # type: ignore[union-attr]
+    own, other = model(images, target), model(images, target.flip(0))
+    both = model(images, target, 1, 0.0, None, torch.tensor(0.3))
+    for name, term in both.items():
+        torch.testing.assert_close(term, 0.3 * own[name] + 0.7 * other[name])
 
 
 @pytest.mark.parametrize("count", [1, 2])

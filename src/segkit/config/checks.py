@@ -32,7 +32,7 @@ def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Prob
     """
     of_use = (_classes, channel_problems, _inference)
     of_machine = (_monitor, _rehearsal, _nodes, _files)
-    of_training = (_losses, _auxiliary, _pipeline, _batches, _pooled_norm, _schedule, *of_machine)
+    of_training = (_losses, _auxiliary, _pipeline, _mixing, _batches, _pooled_norm, _schedule, *of_machine)
     rules = (*of_use, *of_training) if training else of_use
     return [problem for rule in rules for problem in rule(config)]
 
@@ -138,6 +138,30 @@ def _order(config: SegmentorConfig) -> Iterator[Problem]:
     for name, transform in config.dataset.val_transforms.items():
         if transform.for_training:
             yield Problem(f"dataset.val_transforms.{name}", "is for training only; take it out")
+
+
+def _mixing(config: SegmentorConfig) -> Iterator[Problem]:
+    """Steps on whole batches: their order, and what cannot do with them."""
+    steps = config.dataset.batch_transforms
+    if not steps:
+        return
+    for name, step in list(steps.items())[:-1]:
+        if step.softens_labels:
+            text = "must come last, and once: the steps after it expect one label a pixel"
+            yield Problem(f"dataset.batch_transforms.{name}", text)
+    name, last = list(steps.items())[-1]
+    if last.softens_labels and config.head.reads_labels:
+        head: Any = config.head
+        text = f"gives each pixel two labels, and {head.type} sorts pixels by one; use CutMix or ClassMix"
+        yield Problem(f"dataset.batch_transforms.{name}", text)
+    for edges, transform in config.dataset.train_transforms.items():
+        if isinstance(transform, EdgeExtractorConfig):
+            text = f"change the labels that {edges} has made edges from; take one of them out"
+            yield Problem("dataset.batch_transforms", text)
+    total, shares = config.dataloader.total_batch_size, processes(config) * config.trainer.accumulation_steps
+    if total % shares == 0 and total // shares % 2:
+        text = f"must divide by {2 * shares}, since dataset.batch_transforms mix images in pairs"
+        yield Problem("dataloader.total_batch_size", f"{text} (got {total})")
 
 
 def _batches(config: SegmentorConfig) -> Iterator[Problem]:

@@ -15,6 +15,10 @@ STRUCTURES = ("dataloader", "amp", "ema", "inference", "trainer", "logger")
 """Root keys that are one dataclass; their defaults are the option ``default``."""
 
 
+_NAMED = {"transform", "batch_transform"}
+"""Groups whose components are named in YAML, several at a time, and not chosen."""
+
+
 def conf_folder() -> Path:
     """Where the YAML groups are: inside the installed package, or at the top of a checkout."""
     package = Path(segkit.__file__).parent
@@ -34,7 +38,7 @@ def options(group: str, folders: tuple[Path, ...] = ()) -> dict[str, str]:
 
 def groups(folders: tuple[Path, ...] = ()) -> list[str]:
     """Names of all groups that have options."""
-    named = set(CONFIGS) - {"transform"} | set(STRUCTURES)
+    named = set(CONFIGS) - _NAMED | set(STRUCTURES)
     for folder in (conf_folder(), *folders):
         named |= {str(p.parent.relative_to(folder)) for p in folder.rglob("*.yaml")} - {"."}
     return sorted(name for name in named if not name.startswith("hydra"))
@@ -43,7 +47,7 @@ def groups(folders: tuple[Path, ...] = ()) -> list[str]:
 def store_defaults() -> None:
     """Puts the defaults of every component into Hydra's ConfigStore, plug-in ones included."""
     for group, classes in CONFIGS.items():
-        for name, cls in classes.items() if group != "transform" else ():  # steps are named in YAML, not chosen
+        for name, cls in classes.items() if group not in _NAMED else ():
             _store(group, name, cls)
     for field in dataclasses.fields(SegmentorConfig):
         if field.name in STRUCTURES:

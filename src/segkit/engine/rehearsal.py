@@ -49,9 +49,9 @@ def rehearse(trainer: Trainer) -> RunResult:
 def dry_run(trainer: Trainer) -> dict[str, float]:
     """One step that warms up, one that is timed, and one batch of the evaluation; tells time and memory."""
     config, parts = trainer.config, _first_batch(trainer)
-    _step(trainer, parts, position=0)
+    _step(trainer, parts, position=0, mixes=True)
     began = time.perf_counter()
-    _step(trainer, parts, position=0)
+    _step(trainer, parts, position=0, mixes=True)
     step_s = time.perf_counter() - began
     began = time.perf_counter()
     trainer.evaluator({"": trainer.model}, limit=1)
@@ -99,11 +99,11 @@ def _first_batch(trainer: Trainer) -> Sequence[Batch]:
         return list(islice(stream, trainer.config.trainer.accumulation_steps))
 
 
-def _step(trainer: Trainer, parts: Sequence[Batch], *, position: int) -> float:
+def _step(trainer: Trainer, parts: Sequence[Batch], *, position: int, mixes: bool = False) -> float:
     """The loss of a step at the rate of ``position`` in the schedule; waits for the device."""
     trainer.scheduler.apply(trainer.optimizer, position)
     seed_step(trainer.config.trainer.seed, rank=dist.rank(), step=position)
-    outcome = trainer.step(parts, learning_rate=trainer.scheduler.lr_at(position))
+    outcome = trainer.step(parts, position=position if mixes else None, learning_rate=trainer.scheduler.lr_at(position))
     loss = dist.mean_over_ranks(torch.stack(list(outcome.terms.values())).sum()).item()
     if not math.isfinite(loss):
         raise TrainingError(f"the loss of the first batch is not finite ({loss}); lower scheduler.optimizer.lr")

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from segkit import dist
 from segkit.config.training import TrainerConfig
+from segkit.data.batch_transforms.base import BatchMixer, Mixture, neighbours
 from segkit.engine.amp import Precision
 from segkit.models.segmentor import Segmentor
 from segkit.ops.labels import classes_present
@@ -29,7 +30,8 @@ class TrainModel(nn.Module):
         precision: of the segmentor; the losses stay in float32.
 
     Shape:
-        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target; epoch, rate and edges as in StepInfo.
+        - Input: (N, C, H, W) normalised images and (N, H, W) int64 target; epoch, rate and edges as in StepInfo; the
+          share of the loss of each image's own labels, a scalar, where the other labels of its pair count too.
         - Output: name -> scalar.
     """
 
@@ -46,10 +48,15 @@ class TrainModel(nn.Module):
         epoch: int = 1,
         learning_rate: float = 0.0,
         edges: Tensor | None = None,
+        share: Tensor | None = None,
     ) -> dict[str, Tensor]:
         with self.precision.autocast():
             outputs = self.segmentor.outputs(images, StepInfo(target, epoch, learning_rate, edges))
-        return self.criterion(outputs, target)
+        terms: dict[str, Tensor] = self.criterion(outputs, target)
+        if share is None:
+            return terms
+        others = self.criterion(outputs, neighbours(target))
+        return {name: torch.lerp(others[name], term, share) for name, term in terms.items()}
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class TrainStep:
         precision: autocast and scaler.
         config: clipping, and what to do with gradients that are not finite.
         device: where to compute.
+        mixer: of the images of a batch; None mixes nothing.
     """
 
     def __init__(
@@ -89,7 +97,9 @@ class TrainStep:
         precision: Precision,
         config: TrainerConfig,
         device: torch.device,
+        mixer: BatchMixer | None = None,
     ) -> None:
+        self.mixer = mixer
         self.model = model
         self.preprocess = preprocess
         self.optimizer = optimizer
@@ -99,24 +109,34 @@ class TrainStep:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def __call__(
-        self, parts: Sequence[Batch], *, epoch: int = 1, learning_rate: float = 0.0, want_norm: bool = False
+        self,
+        parts: Sequence[Batch],
+        *,
+        position: int | None = None,
+        epoch: int = 1,
+        learning_rate: float = 0.0,
+        want_norm: bool = False,
     ) -> StepOutcome:
         """Steps on the gradient of the mean loss over ``parts``, which together are this process's batch.
 
         Args:
             parts: batches of the same number of images.
+            position: the step's number, from 0, by which images are mixed; None leaves them.
             epoch: the pass over the data, from 1, and
             learning_rate: the schedule's rate; heads with a memory may go by them.
             want_norm: tell the norm of the gradients even where clipping does not need it.
         """
         self.optimizer.zero_grad(set_to_none=True)
         targets = [self._target(part) for part in parts]
-        shares = self._shares(targets)
+        mixtures = [self._mixture(target, position, index) for index, target in enumerate(targets)]
+        shares = self._shares([mixture.target for mixture in mixtures])
         total: dict[str, Tensor] = {}
-        for index, (part, target) in enumerate(zip(parts, targets, strict=True)):
+        for index, (part, mixture) in enumerate(zip(parts, mixtures, strict=True)):
             last = index == len(parts) - 1
             with nullcontext() if last else self._no_sync():  # gradients travel once a step
-                inputs = (self._images(part), target, epoch, learning_rate, self._edges(part))
+                images = mixture.images(self._images(part))
+                own = None if mixture.share is None else images.new_tensor(mixture.share)
+                inputs = (images, mixture.target, epoch, learning_rate, self._edges(part), own)
                 terms = self._backward(inputs, None if shares is None else shares[index])
             total = {name: total[name] + term if name in total else term for name, term in terms.items()}
         seen = torch.cat([classes_present(target, IGNORE_INDEX) for target in targets]).any(dim=0)
@@ -129,6 +149,11 @@ class TrainStep:
         if part.masks is None:
             raise TypeError("a training batch without labels")
         return part.masks.to(self.device, non_blocking=True).long()
+
+    def _mixture(self, target: Tensor, position: int | None, part: int) -> Mixture:
+        if self.mixer is None or position is None:
+            return Mixture(target)
+        return self.mixer(target, step=position, part=part)
 
     def _edges(self, part: Batch) -> Tensor | None:
         return None if part.edges is None else part.edges.to(self.device, non_blocking=True)

@@ -21,6 +21,7 @@ from segkit import dist
 from segkit.build import (
     build_criterion,
     build_loader,
+    build_mixer,
     build_optimizer,
     build_preprocessor,
     build_scheduler,
@@ -120,7 +121,9 @@ class Trainer:
             joined.compile()
         if dist.is_distributed():
             joined = _distribute(joined, self.device)
-        self.step = TrainStep(joined, self.preprocess, self.optimizer, self.precision, config.trainer, self.device)
+        self.step = TrainStep(
+            joined, self.preprocess, self.optimizer, self.precision, config.trainer, self.device, build_mixer(config)
+        )
 
     def _build_records(self) -> None:
         config = self.config
@@ -260,7 +263,7 @@ class Trainer:
         self.scheduler.apply(self.optimizer, done)
         seed_step(self.config.trainer.seed, rank=dist.rank(), step=done)
         rate, told = self.scheduler.lr_at(done), self.log.due(done + 1)
-        outcome = self.step(parts, epoch=self._epoch(done), learning_rate=rate, want_norm=told)
+        outcome = self.step(parts, position=done, epoch=self._epoch(done), learning_rate=rate, want_norm=told)
         if self.ema and not outcome.skipped:
             self.ema.update()
         self.progress = replace(self.progress, step=done + 1)

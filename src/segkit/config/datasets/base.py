@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from segkit.config.batch_transforms import BatchTransforms
 from segkit.config.component import component, type_name
 from segkit.config.transforms import Transforms
 from segkit.errors import DatasetError
@@ -43,6 +44,8 @@ class DatasetConfig:
     """An unreadable file: stop, or train on another sample in its place and report it."""
     train_transforms: Transforms = Field(default_factory=dict)
     """Steps for training, by any name, in order."""
+    batch_transforms: BatchTransforms = Field(default_factory=dict)
+    """Steps on whole training batches after that, on the device: images mixed in pairs; by any name, in order."""
     val_transforms: Transforms = Field(default_factory=dict)
     """Steps for evaluation and prediction, by any name, in order; the labels keep their size."""
 

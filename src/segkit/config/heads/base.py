@@ -35,6 +35,8 @@ class HeadConfig:
     """Turns the backbone's features into logits."""
 
     group: ClassVar[str] = "head"
+    reads_labels: ClassVar[bool] = False
+    """Whether it sees the labels in training, as a memory of the classes does; each pixel then needs a single one."""
 
     neck: Neck | None = None
     """What happens to the features first; auxiliary heads see the outcome too."""

@@ -1,7 +1,7 @@
 """Context of classes."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
@@ -60,6 +60,7 @@ class IDRNetConfig(TwoStageConfig, ContextPyramidConfig, ClassContextConfig):
     """Classes of an image exchange features by relations learnt from leaving classes out (arXiv:2310.10755)."""
 
     type: Literal["IDRNet"] = "IDRNet"
+    reads_labels: ClassVar[bool] = True
     attention_channels: PositiveInt = 256
     """Width of queries, keys and values among the related features."""
     context: Literal["aspp", "ppm"] | None = None

@@ -1,7 +1,7 @@
 """Memories of the classes that training keeps."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -13,6 +13,8 @@ from segkit.config.heads.classes import ClassContextConfig
 @component
 class ClassMemoryConfig(ContextPyramidConfig, ClassContextConfig):
     """A memory of the classes that training keeps."""
+
+    reads_labels: ClassVar[bool] = True
 
     out_channels: PositiveInt = 512
     """Width after the memory is read."""
