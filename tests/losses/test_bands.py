@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from segkit.config.losses import CrossEntropyLossConfig, DiceLossConfig, FocalLossConfig, LossConfig, OHEMConfig
 from segkit.losses import bands
 from segkit.losses.criterion import Criterion
-from segkit.ops.resize import resize, resize_rows
+from segkit.ops.resize import resize
 from segkit.registry import LOSSES
 from segkit.types import IGNORE_INDEX
 
@@ -103,16 +103,6 @@ def test_losses_of_all_pixels_together_see_them_together(config: LossConfig) -> 
     found, _ = value_and_gradient(config, logits, target, align_corners=False)
     loss = LOSSES.build(config, 4)(resize(logits, (19, 23), align_corners=False), target)
     torch.testing.assert_close(found, loss.detach())
-
-
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("size", [(19, 23), (5, 6), (3, 4), (1, 1), (160, 7)])
-def test_rows_are_those_of_the_whole(size: tuple[int, int], align_corners: bool) -> None:
-    x = torch.randn(2, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    whole = resize(x, size, align_corners=align_corners)
-    for first in range(size[0]):
-        rows = resize_rows(x, size, first, min(first + 3, size[0]), align_corners=align_corners)
-        torch.testing.assert_close(rows, whole[:, :, first : first + 3], rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.usefixtures("band_bytes")

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from segkit.losses.terms import Terms
-from segkit.ops.resize import resize_rows
+from segkit.ops.rows import resize_rows, source_rows
 
 BAND_BYTES = {"cpu": 2**24, "cuda": 2**28}
 """Enlarged logits at work at a time. On a CPU they should stay in its caches; on a GPU each band should fill it."""
@@ -46,17 +46,20 @@ class _SumInBands(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, judge: Judge, align_corners: bool) -> tuple[Tensor, Tensor]:
+        height, width = target.shape[1:]
+        cells = logits.shape[2]
         values, total = logits.new_zeros(()), logits.new_zeros(())
         wanted = ctx.needs_input_grad[0]
-        leaf = logits.detach().requires_grad_(wanted)
         gradient = torch.zeros_like(logits) if wanted else None
-        for first, last in _bands(logits, target):
+        for start, stop in _bands(logits, target):
+            first, last = source_rows(start, stop, cells, height, align_corners=align_corners)
+            leaf = logits[:, :, first:last].detach().requires_grad_(wanted)
             with torch.set_grad_enabled(wanted):
-                rows = resize_rows(leaf, (target.shape[1], target.shape[2]), first, last, align_corners=align_corners)
-                terms = judge(rows, target[:, first:last])
+                rows = resize_rows(leaf, first, cells, (height, width), start, stop, align_corners=align_corners)
+                terms = judge(rows, target[:, start:stop])
                 band = terms.values.sum()
-            if gradient is not None and band.requires_grad:
-                gradient += torch.autograd.grad(band, leaf)[0]
+            if gradient is not None:
+                gradient[:, :, first:last] += torch.autograd.grad(band, leaf)[0]
             values += band.detach()
             total += terms.total.detach()
         ctx.save_for_backward(*() if gradient is None else (gradient,))
@@ -71,10 +74,10 @@ class _SumInBands(torch.autograd.Function):
 
 
 def _bands(logits: Tensor, target: Tensor) -> Iterator[tuple[int, int]]:
-    """First row and the row after the last, of each band."""
+    """First row of each band, and the row after its last."""
     height, step = target.shape[1], _rows_of_a_band(logits, target)
-    for first in range(0, height, step):
-        yield first, min(first + step, height)
+    for start in range(0, height, step):
+        yield start, min(start + step, height)
 
 
 def _rows_of_a_band(logits: Tensor, target: Tensor) -> int:

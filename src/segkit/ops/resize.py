@@ -1,6 +1,5 @@
 """Resizing of feature maps and logits."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,32 +14,6 @@ def resize(x: Tensor, size: tuple[int, int], *, align_corners: bool, mode: str =
         mode: one of torch's interpolation modes for images.
     """
     return F.interpolate(x, size, mode=mode, align_corners=align_corners if mode in _CORNERED else None)
-
-
-def resize_rows(x: Tensor, size: tuple[int, int], first: int, last: int, *, align_corners: bool) -> Tensor:
-    """Rows ``first`` to ``last`` - 1 of ``resize(x, size)``, bilinear, without computing the others.
-
-    Args:
-        x: (N, C, h, w).
-        size: (height, width) of the whole result.
-        first: the first row.
-        last: the row after the last.
-        align_corners: as in :func:`resize`.
-
-    Returns:
-        (N, C, last - first, width).
-    """
-    height, count = size[0], x.shape[2]
-    rows = torch.arange(first, last, device=x.device, dtype=torch.float32)
-    if align_corners:
-        rows = rows * ((count - 1) / (height - 1) if height > 1 else 0)
-    else:
-        rows = ((rows + 0.5) * (count / height) - 0.5).clamp(min=0)
-    upper = rows.long().clamp(max=count - 1)
-    lower = (upper + 1).clamp(max=count - 1)
-    share = (rows - upper).to(x.dtype)[:, None]  # (rows, 1)
-    mixed = torch.lerp(x.index_select(2, upper), x.index_select(2, lower), share)
-    return resize(mixed, (last - first, size[1]), align_corners=align_corners)
 
 
 def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) -> Tensor:

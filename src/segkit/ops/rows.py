@@ -33,8 +33,9 @@ def resize_rows(
     if in_height == size[0]:
         return band[:, :, start - first : stop - first]
     lower, upper, weight = bilinear_taps(start, stop, in_height, size[0], align_corners)
-    lower, upper = (lower - first).to(band.device), (upper - first).to(band.device)
-    weight = weight.to(band.device, band.dtype)[:, None]
+    # Without waiting for the device, which may be busy with what comes before.
+    lower, upper = ((index - first).to(band.device, non_blocking=True) for index in (lower, upper))
+    weight = weight.to(band.device, band.dtype, non_blocking=True)[:, None]
     # Not a matrix product, which autocast and TF32 would round.
     return torch.lerp(band.index_select(2, lower), band.index_select(2, upper), weight)
 
