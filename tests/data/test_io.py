@@ -183,3 +183,11 @@ def test_colour_masks_and_jpegs_are_no_labels(tmp_path: Path, photo: Photo) -> N
     for read in (read_label, read_color_label):
         with pytest.raises(DatasetError, match="store labels as PNG"):
             read(tmp_path / "lossy.jpg")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_rgb_of_any_depth_keeps_its_channels_apart(tmp_path: Path, dtype: type, suffix: str) -> None:
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (20, 28, 3)).astype(dtype)
+    cv2.imwrite(str(tmp_path / f"x{suffix}"), image[..., ::-1])
+    np.testing.assert_array_equal(read_image(tmp_path / f"x{suffix}"), image)

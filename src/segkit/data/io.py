@@ -17,6 +17,7 @@ Array = NDArray[Any]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\0", b"MM\0*")
 _GRAY, _RGB, _PALETTE = 0, 2, 3  # PNG colour types
 
 
@@ -138,6 +139,8 @@ def _decode(path: Path, data: bytes, flags: int) -> Array:
 
 def _decode_image(path: Path, data: bytes, channels: int, apply_exif: bool) -> Array:
     exif = 0 if apply_exif else cv2.IMREAD_IGNORE_ORIENTATION
+    if channels == 3 and data.startswith(_TIFF):  # OpenCV 5 mixes up the channels of a 16-bit TIFF asked for as RGB
+        return cv2.cvtColor(_decode(path, data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | exif), cv2.COLOR_BGR2RGB)
     if channels == 3:
         return _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | exif)
     if channels == 1:

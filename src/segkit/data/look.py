@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segkit.data.io import read_color_label
+from segkit.data.io import Array, read_color_label
 from segkit.data.labels import UnknownLabelError
 from segkit.errors import ColorLabelError, DatasetError, SizeMismatchError, UnknownColorError
-from segkit.types import Dataset, Sample
+from segkit.types import Dataset
 
 _KINDS: dict[type[DatasetError], str] = {
     UnknownLabelError: "unknown_values",
@@ -96,7 +96,7 @@ def look_at(dataset: Dataset, index: int, *, thorough: bool = False) -> Look:
         colors = _colors(error) if isinstance(error, ColorLabelError) else ()
         return Look(_name(dataset, index), kind, str(error), unknown, colors)
     counts = None if sample.mask is None else np.bincount(sample.mask.ravel(), minlength=256)
-    return Look(sample.name, counts=counts, image=_measure(sample) if thorough else None)
+    return Look(sample.name, counts=counts, image=measure(sample.image) if thorough else None)
 
 
 def look_through(dataset: Dataset, indices: Sequence[int], *, workers: int, thorough: bool = False) -> Iterator[Look]:
@@ -155,8 +155,9 @@ def _name(dataset: Dataset, index: int) -> str:
     return str(records[index].name) if records is not None else f"number {index}"
 
 
-def _measure(sample: Sample) -> ImageFacts:
-    image = np.ascontiguousarray(sample.image)
+def measure(pixels: Array) -> ImageFacts:
+    """Figures of an image, (H, W, C)."""
+    image = np.ascontiguousarray(pixels)
     height, width, channels = image.shape
     # OpenCV sums up any type in double precision, but no more than four channels at a time.
     groups: list[Any] = [image] if channels <= 4 else [np.ascontiguousarray(image[..., i]) for i in range(channels)]
