@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segkit.data.io import read_color_label, read_image, read_label
@@ -125,12 +126,57 @@ def test_arrays_hold_any_number_of_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "bands.npy", channels=7), bands)
     with pytest.raises(DatasetError, match="has 7 channels, expected 3"):
         read_image(tmp_path / "bands.npy")
-    np.save(tmp_path / "float.npy", bands.astype(np.float64))
-    with pytest.raises(DatasetError, match="pixels are float64"):
-        read_image(tmp_path / "float.npy", channels=7)
+    np.save(tmp_path / "complex.npy", bands.astype(np.complex64))
+    with pytest.raises(DatasetError, match="pixels are complex64"):
+        read_image(tmp_path / "complex.npy", channels=7)
+    for shape in ((3,), (2, 2, 2, 2)):
+        np.save(tmp_path / "shape.npy", np.zeros(shape))
+        with pytest.raises(DatasetError, match="two or three dimensions"):
+            read_image(tmp_path / "shape.npy")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(DatasetError, match="no plain array"):
         read_image(tmp_path / "objects.npy")
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5, 12])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
+def test_tiffs_of_any_bands_and_numbers(tmp_path: Path, dtype: str, bands: int, planar: str) -> None:
+    image = (np.random.default_rng(0).random((16, 20, bands)) * 200).astype(dtype)
+    stored = image[:, :, 0] if bands == 1 else image if planar == "contig" else np.moveaxis(image, 2, 0)
+    kind = "rgb" if bands == 3 and dtype.startswith("u") else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=kind, planarconfig=planar if bands > 1 else None)
+    read = read_image(tmp_path / "a.tif", channels=bands)
+    assert read.dtype == (dtype if dtype.startswith("u") else np.float32)
+    np.testing.assert_array_equal(read, image.astype(np.float32))
+    if bands == 1:
+        assert read_image(tmp_path / "a.tif").shape == (16, 20, 3)
+    elif bands != 4:
+        with pytest.raises(DatasetError, match=f"has {bands} channels, expected 6"):
+            read_image(tmp_path / "a.tif", channels=6)
+
+
+def test_tiffs_of_pages_palettes_and_wide_labels(tmp_path: Path) -> None:
+    pages = np.arange(5 * 6 * 7, dtype=np.uint16).reshape(5, 6, 7)
+    tifffile.imwrite(tmp_path / "pages.tif", pages, photometric="minisblack")
+    np.testing.assert_array_equal(read_image(tmp_path / "pages.tif", channels=5), np.moveaxis(pages, 0, 2))
+    label = (np.arange(30) % 7).reshape(5, 6)
+    colors = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "palette.tif", label.astype(np.uint8), photometric="palette", colormap=colors)
+    tifffile.imwrite(tmp_path / "wide.tif", label.astype(np.int32))
+    for name in ("palette.tif", "wide.tif"):
+        np.testing.assert_array_equal(read_label(tmp_path / name), label)
+    packed = Image.fromarray(label.astype(np.uint8))
+    packed.save(tmp_path / "packed.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(read_label(tmp_path / "packed.tif"), label)
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    image = np.zeros((4, 5, 2), np.float32)
+    image[1, 2] = np.nan
+    np.save(tmp_path / "nodata.npy", image)
+    with pytest.raises(DatasetError, match=r"nodata\.npy: 2 values are not finite"):
+        read_image(tmp_path / "nodata.npy", channels=2)
 
 
 def test_exif_turns_the_image_unless_told_not_to(tmp_path: Path, photo: Photo) -> None:
