@@ -183,6 +183,7 @@ def build_loader(config: SegmentorConfig, role: Role, dataset: Dataset | None = 
         seed=config.trainer.seed,
         skip_errors=role == "train" and config.dataset.on_error == "skip",
         pad_to=padding[-1] if padding else None,
+        lazy=role == "train" and config.dataset.reduce_jpegs,
     )
     if role == "val":
         return EvalLoader(source, config.dataloader, rank=rank(), world_size=world_size())

@@ -118,6 +118,11 @@ def read_color_label(path: Path) -> Array:
     return _decode(path, data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
+def is_jpeg(data: bytes) -> bool:
+    """Whether a file's content begins as a JPEG does."""
+    return data.startswith(_JPEG)
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a file that a data set names.
 

@@ -23,6 +23,7 @@ from segkit.data.labels import require_classes
 from segkit.data.orders import Order, Repeated, order_of
 from segkit.data.pipeline import Pipeline
 from segkit.data.sampler import Key, TrainBatches, eval_batches, sample_rng
+from segkit.data.transforms.base import Opened, Opens
 from segkit.errors import DatasetError, SegkitError
 from segkit.types import IGNORE_INDEX, Batch, Dataset, Sample
 
@@ -42,6 +43,7 @@ class Source:
         seed: of all augmentation.
         skip_errors: replace a sample whose files are bad instead of raising.
         pad_to: least (height, width) of a batch; None pads to the largest image only.
+        lazy: let the transforms say how much of an image is read, where the data set can.
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class Source:
     seed: int = 0
     skip_errors: bool = False
     pad_to: Size | None = None
+    lazy: bool = False
 
     def load(self, key: Key, skipped: list[str]) -> Sample:
         """One transformed sample; the messages of samples that were replaced are added to ``skipped``."""
@@ -56,7 +59,7 @@ class Source:
         index = key.sample
         for _ in range(_MAX_REPLACEMENTS):
             try:
-                sample = self.pipeline(self.dataset[index], rng, self._draw)
+                sample = self.pipeline(self._read(index), rng, self._draw)
                 return require_classes(sample, len(self.dataset.info.names))
             except DatasetError as error:
                 if not self.skip_errors:
@@ -65,9 +68,12 @@ class Source:
                 index = int(rng.integers(len(self.dataset)))
         raise DatasetError(f"{_MAX_REPLACEMENTS} samples in a row are unreadable; the last: {skipped[-1]}")
 
-    def _draw(self, rng: np.random.Generator) -> Sample:
+    def _draw(self, rng: np.random.Generator) -> Sample | Opened:
         """Another sample of the split."""
-        return self.dataset[int(rng.integers(len(self.dataset)))]
+        return self._read(int(rng.integers(len(self.dataset))))
+
+    def _read(self, index: int) -> Sample | Opened:
+        return self.dataset.open(index) if self.lazy and isinstance(self.dataset, Opens) else self.dataset[index]
 
 
 def collate(samples: Sequence[Sample], pad_to: Size | None = None) -> dict[str, Any]:

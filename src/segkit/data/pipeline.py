@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from segkit.data.transforms.base import Frame, Geometric, Mixing, frame_of, render
+from segkit.data.transforms.base import Frame, Geometric, Mixing, Opened, frame_of, render
 from segkit.types import Sample, Transform
 
-Draw = Callable[[np.random.Generator], Sample]
+Draw = Callable[[np.random.Generator], Sample | Opened]
 """Reads another sample of the split, chosen by the generator."""
 
 
@@ -27,27 +27,27 @@ class Pipeline:
         self.transforms = tuple(transforms)
         self.keep_masks = keep_masks
 
-    def __call__(self, sample: Sample, rng: np.random.Generator, draw: Draw | None = None) -> Sample:
+    def __call__(self, sample: Sample | Opened, rng: np.random.Generator, draw: Draw | None = None) -> Sample:
         """The sample after all steps.
 
         Args:
-            sample: as read.
+            sample: as read, or as opened.
             rng: all randomness comes from it, that of further samples included.
             draw: where steps that mix samples get others from; without it, they mix the sample with itself.
         """
-        if self.keep_masks and sample.mask is not None:
+        if self.keep_masks and isinstance(sample, Sample) and sample.mask is not None:
             return replace(self._run(replace(sample, mask=None), rng, draw), mask=sample.mask)
         return self._run(sample, rng, draw)
 
-    def _run(self, sample: Sample, rng: np.random.Generator, draw: Draw | None) -> Sample:
-        sample, frame = self._plan(sample, rng, draw, len(self.transforms))
-        return sample if frame is None else render(frame, sample)
+    def _run(self, sample: Sample | Opened, rng: np.random.Generator, draw: Draw | None) -> Sample:
+        planned, frame = self._plan(sample, rng, draw, len(self.transforms))
+        return planned if frame is None else render(frame, planned)
 
     def _plan(
-        self, sample: Sample, rng: np.random.Generator, draw: Draw | None, count: int
+        self, given: Sample | Opened, rng: np.random.Generator, draw: Draw | None, count: int
     ) -> tuple[Sample, Frame | None]:
         """The sample after the first ``count`` steps, and the frame that is still to be rendered from it, if any."""
-        frame = None
+        sample, frame = given if isinstance(given, Opened) else (given, None)
         for position, transform in enumerate(self.transforms[:count]):
             if isinstance(transform, Geometric):
                 frame = transform.plan(frame_of(sample) if frame is None else frame, rng)

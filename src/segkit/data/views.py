@@ -7,7 +7,7 @@ step, no more than the window of the first that it needs. So a 512 x 512 crop of
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -52,6 +52,32 @@ class View(Protocol):
     def read(self, box: Box) -> Array:
         """The pixels of a window inside the view; not to be written to."""
         ...
+
+
+@runtime_checkable
+class Shrinkable(View, Protocol):
+    """A view that costs less where it is seen smaller."""
+
+    def at_least(self, size: Size, *, even: bool) -> "Shrunk | None":
+        """A smaller image that is no smaller than ``size``, if there is one.
+
+        Args:
+            size: (height, width).
+            even: take only one whose pixels are means of equally many of the image's own.
+        """
+        ...
+
+
+class Shrunk(NamedTuple):
+    """A smaller image.
+
+    Attributes:
+        view: its pixels.
+        extent: (height, width) of the image in these pixels; the last ones may reach over its border.
+    """
+
+    view: View
+    extent: tuple[float, float]
 
 
 def read_all(view: View) -> Array:
@@ -147,16 +173,22 @@ class Scaled:
     source: View
     size: Size
     interpolation: int
+    extent: tuple[float, float] | None = None
+    """(height, width) of the source that is resized; None for all of it."""
 
     def read(self, box: Box) -> Array:
+        if isinstance(self.source, Shrinkable):
+            smaller = self.source.at_least(self.size, even=self.interpolation not in _SUPPORT)
+            if smaller is not None:
+                return Scaled(smaller.view, self.size, self.interpolation, smaller.extent).read(box)
         support = _SUPPORT.get(self.interpolation)
         if support is None:  # area averaging: its cells depend on the whole image
             pixels = self._resize(read_all(self.source), self.size)
             return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
-        (height, width), (source_height, source_width) = self.size, self.source.size
-        rows = _aligned(box.top, box.height, source_height, height, support)
-        cols = _aligned(box.left, box.width, source_width, width, support)
-        scale_y, scale_x = height / source_height, width / source_width
+        extent = self.extent or self.source.size
+        scale_y, scale_x = self.size[0] / extent[0], self.size[1] / extent[1]
+        rows = _aligned(box.top, box.height, extent[0] / self.size[0], self.source.size[0], support)
+        cols = _aligned(box.left, box.width, extent[1] / self.size[1], self.source.size[1], support)
         if rows.keeps_length(scale_y) and cols.keeps_length(scale_x):
             # OpenCV copies instead of interpolating when the sizes agree, as they may for a window alone.
             pixels = self._resize(read_all(self.source), self.size)
@@ -270,9 +302,11 @@ class _Span(NamedTuple):
         return round(self.source_length * scale) == self.source_length
 
 
-def _aligned(start: int, length: int, source: int, result: int, support: int) -> _Span:
-    """The shortest stretch that resizes as the whole would, for result pixels ``start`` to ``start + length``."""
-    step = source / result
+def _aligned(start: int, length: int, step: float, source: int, support: int) -> _Span:
+    """The shortest stretch that resizes as the whole would, for result pixels ``start`` to ``start + length``.
+
+    ``step`` is how many pixels of the source, which has ``source``, one of the result covers.
+    """
     first = math.floor((start + 0.5) * step - 0.5) - support + 1
     last = math.floor((start + length - 0.5) * step - 0.5) + support
     # Candidates begin at or before the first pixel that the kernel touches.

@@ -438,7 +438,7 @@ def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParall
 _HARMLESS = (
     *("trainer.run_dir", "trainer.resume", "trainer.name", "trainer.devices", "trainer.keep_checkpoints", "logger."),
     *("trainer.max_restarts", "trainer.max_hours", "trainer.grace_s", "trainer.timeout_s"),
-    *("dataloader.num_workers", "dataloader.prefetch_factor", "dataloader.pin_memory"),
+    *("dataset.cache.", "dataloader.num_workers", "dataloader.prefetch_factor", "dataloader.pin_memory"),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from segkit.config.batch_transforms import BatchTransforms
+from segkit.config.cache import CacheConfig
 from segkit.config.component import component, type_name
 from segkit.config.transforms import Transforms
 from segkit.errors import DatasetError
@@ -42,6 +43,10 @@ class DatasetConfig:
     """Turn images as their EXIF orientation says, like viewers and labelling tools; labels are taken as stored."""
     on_error: Literal["raise", "skip"] = "raise"
     """An unreadable file: stop, or train on another sample in its place and report it."""
+    reduce_jpegs: bool = True
+    """In training, decode JPEGs at 1/2, 1/4 or 1/8 where the first step shrinks them as much: faster, and smoother."""
+    cache: CacheConfig = CacheConfig()
+    """Keeps decoded files."""
     train_transforms: Transforms = Field(default_factory=dict)
     """Steps for training, by any name, in order."""
     batch_transforms: BatchTransforms = Field(default_factory=dict)

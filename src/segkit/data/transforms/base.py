@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -33,6 +34,25 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.image.size
+
+
+class Opened(NamedTuple):
+    """A sample whose pixels may be read later.
+
+    Attributes:
+        sample: all but the image, which is empty.
+        frame: its image and labels.
+    """
+
+    sample: Sample
+    frame: Frame
+
+
+@runtime_checkable
+class Opens(Protocol):
+    """A data set that can leave the reading of an image to those who know how much of it is needed."""
+
+    def open(self, index: int) -> Opened: ...
 
 
 def frame_of(sample: Sample) -> Frame:
