@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import torch.distributed as torch_dist
-from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from segkit import dist
 from segkit.config.segmentor import SegmentorConfig
@@ -18,6 +18,9 @@ from segkit.engine.heartbeat import Alone, Heartbeat
 from segkit.engine.rehearsal import rehearse, rehearses
 from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.trainer import Trainer
+
+ROUND = "SEGKIT_ROUND"
+"""Variable that tells the processes which start of theirs this is, counted over all machines."""
 
 
 def run_process(config: SegmentorConfig, folder: RunFolder, peers: Alone | Heartbeat | None = None) -> RunResult:
@@ -43,11 +46,19 @@ def run_process(config: SegmentorConfig, folder: RunFolder, peers: Alone | Heart
 
 
 def open_store() -> tuple[Store, int, int]:
-    """The key-value store of the processes that torchrun, or we, started: (store, rank, world size)."""
-    store, rank, world_size = next(torch_dist.rendezvous("env://"))  # type: ignore[attr-defined]
-    # A restarted group finds the same store. Under the old keys gloo would wait for the addresses of dead processes.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return PrefixStore(f"segkit/{attempt}", store), rank, world_size
+    """The key-value store of the processes that torchrun, or we, started: (store, rank, world size).
+
+    A restarted group finds the same store. Under the old keys gloo would wait for the addresses of dead processes; and
+    the restarts that torch counts are those of one machine, so that a key made of them differs between machines.
+    """
+    if ROUND in os.environ:
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store: Store = TCPStore(*address, is_master=False, wait_for_workers=False)
+        rank, world_size, start = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.environ[ROUND]
+    else:
+        store, rank, world_size = next(torch_dist.rendezvous("env://"))  # type: ignore[attr-defined]
+        start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"segkit/{start}", store), rank, world_size
 
 
 @contextmanager

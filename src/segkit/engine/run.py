@@ -69,6 +69,10 @@ class RunFolder:
         """Why the run stopped before its end, with its state saved; absent if it goes on, is complete, or died."""
         return self.path / "stopped.json"
 
+    def frozen(self, machine: int) -> Path:
+        """The configuration as one of several machines reads it: the data may lie elsewhere there."""
+        return self.config if machine == 0 else self.path / "logs" / f"machine-{machine}.yaml"
+
     def process_log(self, rank: int) -> Path:
         """What a process other than the first one says; the first one has the console."""
         return self.path / "logs" / f"process-{rank}.log"
@@ -96,8 +100,14 @@ class RunFolder:
         """Makes the folder and writes the frozen configuration; returns whether the folder is new."""
         new = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
+        self.freeze(config, 0)
         return new
+
+    def freeze(self, config: SegmentorConfig, machine: int) -> None:
+        """Writes the configuration as a machine of this number is to read it."""
+        file = self.frozen(machine)
+        file.parent.mkdir(exist_ok=True)
+        write_text(file, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
     def discard_if_unused(self) -> None:
         """Removes the folder again if training failed before it wrote anything."""
@@ -195,17 +205,22 @@ def write_result(folder: RunFolder, result: RunResult, details: Mapping[str, Any
     write_text(folder.metrics, json.dumps(tree, indent=2) + "\n")
 
 
-def read_result(folder: RunFolder) -> RunResult:
-    """The result that a run wrote into its folder."""
-    tree = json.loads(folder.metrics.read_text(encoding="utf-8"))
+def read_figures(folder: RunFolder) -> dict[str, Any]:
+    """What a run wrote into its folder in the end."""
+    figures: dict[str, Any] = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    return figures
+
+
+def result_of(folder: RunFolder, figures: Mapping[str, Any]) -> RunResult:
+    """The result that such figures tell."""
     return RunResult(
         folder.path,
-        metrics=tree["metrics"],
-        best=tree["best"],
-        checkpoint=folder.path / tree["checkpoint"],
-        step=tree["step"],
-        epoch=tree["epoch"],
-        time_s=tree["time_s"],
+        metrics=figures["metrics"],
+        best=figures["best"],
+        checkpoint=folder.path / figures["checkpoint"],
+        step=figures["step"],
+        epoch=figures["epoch"],
+        time_s=figures["time_s"],
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Self
 from segkit.errors import TrainingStopped
 
 _NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP")  # USR2 is submitit's; not all exist everywhere
+STOP_SIGNALS = tuple(signal.Signals[name] for name in _NAMES if hasattr(signal, name))
+"""Signals that ask a training to stop."""
 _REPEAT_S = 2.0
 TIME_IS_UP = 75
 """Exit code of a run that used up trainer.max_hours: sysexits' EX_TEMPFAIL, "try again later"."""
@@ -50,10 +52,8 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for name in _NAMES:
-                if hasattr(signal, name):
-                    number = signal.Signals[name]
-                    self._previous[number] = signal.signal(number, self._note)
+            for number in STOP_SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
             threading.Thread(target=self._limit, name="grace", daemon=True).start()
         return self
 

@@ -1,6 +1,6 @@
-"""``python -m segkit.engine.worker RUN_DIR``: one of several processes, started by :mod:`segkit.engine.launch`.
+"""``python -m segkit.engine.worker RUN_DIR CONFIG``: one of several processes, started by :mod:`segkit.engine.launch`.
 
-Reads the frozen configuration of the run folder; Hydra is never imported, and nothing is composed twice.
+Reads the frozen configuration; Hydra is never imported, and nothing is composed twice.
 """
 
 import faulthandler
@@ -17,14 +17,14 @@ from segkit.engine.run import RunFolder, read_config
 from segkit.errors import SegkitError, TrainingError, TrainingStopped
 
 
-def main(run_dir: str) -> int:
+def main(run_dir: str, config_file: str) -> int:
     """Trains; returns the exit code. What went wrong is left for the launcher to tell, once for all processes."""
     die_with_parent()
     faulthandler.enable()  # a crash in C leaves lines, too
     folder = RunFolder(Path(run_dir))
     heartbeat = None
     try:
-        config = read_config(folder.config)
+        config = read_config(Path(config_file))
         store, rank, world_size = open_store()
         if rank != 0:
             _talk_to(folder.process_log(rank))
@@ -89,7 +89,7 @@ def report_failure(error: BaseException, *, lost: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1])
+    code = main(*sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
