@@ -83,7 +83,8 @@ def test_two_processes_asked_to_stop(tmp_path: Path) -> None:
     wait_for_step(process, folder, 2)
     process.send_signal(signal.SIGUSR1)  # to the launcher, which passes it on
     code, output = finish(process)
-    assert code == 128 + signal.SIGTERM, output
+    assert code == 128 + signal.SIGUSR1, output
+    assert "stopped by SIGUSR1 after step" in output.splitlines()[-1]
     assert "Traceback" not in output
     assert last(folder)["progress"]["step"] == losses(folder)[-1][0]
 

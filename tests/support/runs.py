@@ -82,7 +82,7 @@ def start(config: SegmentorConfig, folder: Path, *command: str) -> subprocess.Po
     script = frozen / "train.py"
     script.write_text(TRAIN)
     arguments = [*(command or (sys.executable,)), str(script), str(frozen / "config.yaml"), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     return subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
     )

@@ -1,5 +1,6 @@
 """``segkit-train``: composes, validates, and starts the training. Torch is imported when all of that has passed."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -69,6 +70,7 @@ def _help(config_dir: str | None) -> list[str]:
 def train(config: SegmentorConfig) -> Any:
     """Trains, in this process or in several."""
     check_data(config)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch warns of each machine that no name server knows
     from segkit.engine.launch import train as start
 
     return start(config)

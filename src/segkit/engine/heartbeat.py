@@ -13,6 +13,7 @@ from typing import Self
 import torch.distributed as torch_dist
 from torch.distributed import Store  # type: ignore[attr-defined]
 
+from segkit.engine.notes import Note, describe
 from segkit.engine.signals import Reason
 from segkit.errors import TrainingStopped
 
@@ -50,14 +51,14 @@ class Heartbeat:
         rank: this process.
         world_size: how many there are.
         timeout_s: how long to wait for the others.
-        note: file on this machine that also tells where this process is, for who finds it dead.
+        note: also tells where this process is, for who finds it dead.
 
     Attributes:
         leaving: why the processes leave what they are doing, None as long as they do not.
     """
 
     def __init__(
-        self, store: Store, rank: int, world_size: int, *, timeout_s: float = 1800.0, note: Path | None = None
+        self, store: Store, rank: int, world_size: int, *, timeout_s: float = 1800.0, note: Note | None = None
     ) -> None:
         self.store = store
         self.rank = rank
@@ -74,6 +75,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
+        self.at(self._place)
         self.store.set(f"pid/{self.rank}", f"{os.getpid()} {_where()}")
         self._tell()
         self._thread.start()
@@ -94,8 +96,10 @@ class Heartbeat:
             return  # the store is gone with the process that kept it
 
     def at(self, place: str) -> None:
-        """Notes where this process is, as in "step 12"; costs a microsecond."""
+        """Notes where this process is, as in "step 12"; costs microseconds."""
         self._place = place
+        if self.note is not None:
+            self.note.write(place)
         if time.monotonic() - self._told_at > _INTERVAL_S:
             self._wake.set()  # it may be stuck a moment later
 
@@ -103,7 +107,7 @@ class Heartbeat:
         """Where every process was a moment ago."""
         keys = [f"place/{rank}" for rank in range(self.world_size)]
         known = [self.store.get(key).decode() if self.store.check([key]) else "not started" for key in keys]
-        return ", ".join(f"process {rank}: {place}" for rank, place in enumerate(known))
+        return describe(dict(enumerate(known)))
 
     def leave(self, name: str, reason: Reason) -> Reason | None:
         """Makes all processes leave ``name``; returns the first one's reason, None if all had finished it before."""
@@ -146,10 +150,8 @@ class Heartbeat:
         return None if told is None else Reason(*told)
 
     def _tell(self) -> None:
-        self._told_at, told = time.monotonic(), self._place
-        self.store.set(f"place/{self.rank}", told)
-        if self.note is not None:
-            self.note.write_text(told, encoding="utf-8")
+        self._told_at = time.monotonic()
+        self.store.set(f"place/{self.rank}", self._place)
 
     def _run(self) -> None:
         told, checked_at = self._place, time.monotonic()

@@ -11,14 +11,14 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
 from segkit.engine.devices import count_processes
-from segkit.engine.heartbeat import Heartbeat
+from segkit.engine.heartbeat import Heartbeat, is_lost_connection
 from segkit.engine.nodes import this_node
 from segkit.engine.prepare import prepared, run_folder
 from segkit.engine.process import die_with_parent, is_external, open_store, process_group, run_process
 from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.sinks.choose import missing_packages
 from segkit.engine.together import train_together
-from segkit.errors import ConfigError
+from segkit.errors import ConfigError, TrainingError
 
 
 def train(config: SegmentorConfig | None, run_dir: str | Path | None = None) -> RunResult:
@@ -73,5 +73,11 @@ def _train_external(config: SegmentorConfig | None, run_dir: str | Path | None) 
             told = json.loads(store.get("config"))
             config, folder = validate(told["tree"]), RunFolder(Path(told["run_dir"]))
         heartbeat = stack.enter_context(Heartbeat(store, rank, world_size, timeout_s=config.trainer.timeout_s))
-        stack.enter_context(process_group(config, store, rank, world_size))
-        return run_process(config, folder, heartbeat)
+        try:
+            with process_group(config, store, rank, world_size):
+                return run_process(config, folder, heartbeat)
+        except RuntimeError as error:
+            if not is_lost_connection(error):
+                raise
+            text = f"process {rank} waited for another in vain ({heartbeat.places()}): {error}".partition("\n")[0]
+            raise TrainingError(text) from error

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
 
 from segkit.engine.nodes import Node
+from segkit.engine.notes import describe
 from segkit.engine.outcome import WAITED, Outcome, outcome_of_error
 from segkit.engine.process import ROUND
 from segkit.errors import ConfigError, Problem, TrainingError, TrainingStopped
@@ -53,7 +55,7 @@ class Meeting(RendezvousHandler):
 
     Attributes:
         end_processes: ends this machine's training processes at once.
-        places: where the processes were when they were last heard of.
+        places: where the processes were when they were last heard of, by rank.
     """
 
     def __init__(self, node: Node, *, lost_after_s: float, wait_s: float, max_restarts: int) -> None:
@@ -64,12 +66,13 @@ class Meeting(RendezvousHandler):
         self.round = -1
         self.world_size = 0
         self.end_processes: Callable[[], None] = lambda: None
-        self.places = ""
+        self.places: dict[int, str] = {}
         self._own: dict[str, Any] = {"name": socket.gethostname(), "beat": 0, "round": -1, "outcome": None}
         self._others: dict[int, dict[str, Any]] = {}
         self._heard = dict.fromkeys(range(node.count), time.monotonic())
         self._met = False
         self._done = threading.Event()
+        self._thread = threading.Thread(target=self._talk, name="meeting", daemon=True)
 
     def __enter__(self) -> Self:
         node = self.node
@@ -80,7 +83,7 @@ class Meeting(RendezvousHandler):
                 text = f"another process is machine {node.rank} already; each machine needs a number of its own"
                 raise ConfigError([Problem("trainer.node_rank", text)])
             self._talker = TCPStore(node.host, self.port, is_master=False, wait_for_workers=False)
-            threading.Thread(target=self._talk, name="meeting", daemon=True).start()
+            self._thread.start()
             threading.Thread(target=self._guard, name="meeting-guard", daemon=True).start()
         return self
 
@@ -111,6 +114,8 @@ class Meeting(RendezvousHandler):
                 self._own["outcome"] = outcome_of_error(error).to_plain()
             self._leave(in_haste=isinstance(error, KeyboardInterrupt | TrainingStopped) and not self._met)
         self._done.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)  # at exit a thread inside torch's C++ would end the process by abort()
 
     def _leave(self, *, in_haste: bool) -> None:
         """Machine 0 keeps the store until the others have heard all."""
@@ -118,7 +123,7 @@ class Meeting(RendezvousHandler):
         last = self.node.rank > 0 or in_haste
         deadline = time.monotonic() + (2 * _TALK_S if last else _LAST_WORDS_S)
         while time.monotonic() < deadline:
-            if not last and self._met and all(other.get("left") for other in self._others.values()):
+            if not last and self._met and all(other.get("left") or self._lost() for other in self._others.values()):
                 return
             time.sleep(_POLL_S)
 
@@ -146,8 +151,10 @@ class Meeting(RendezvousHandler):
         failed = [each for each in known.values() if each.failed]
         if failed:
             first = min(failed, key=lambda each: (each.blame, each.time))
-            silent = self._silent(_SILENT_S) if first.blame >= WAITED else ""
-            return Outcome(**{**first.to_plain(), "text": f"{first.text}; {silent}" if silent else first.text})
+            silent = self._silent(_SILENT_S)
+            if first.blame >= WAITED and silent and not self._lost():
+                return replace(first, text=f"{first.text}; {silent}")
+            return first
         stopped = [each for each in known.values() if each.error]
         return stopped[0] if stopped else known.get(0, outcome)
 
@@ -177,6 +184,8 @@ class Meeting(RendezvousHandler):
         self._own["round"] = self.round
         if self.node.count > 1:
             self._wait_until(self._all_came, "the other machines")
+            if self.node.rank > 0:
+                print(f"machine {self.node.rank} of {self.node.count} trains; machine 0 tells how", flush=True)  # noqa: T201
         os.environ[ROUND] = str(self.round)
         return RendezvousInfo(
             PrefixStore(f"agent/{self.round}", self.store),
@@ -251,7 +260,7 @@ class Meeting(RendezvousHandler):
             return ""
         names = ", ".join(f"machine {rank} ({self._others[rank]['name']})" for rank in silent)
         quiet = min(now - self._heard[rank] for rank in silent)
-        where = f"; last heard of: {self.places}" if self.places else ""
+        where = f"; last heard of: {describe(self.places)}" if self.places else ""
         return f"nothing was heard of {names} for {quiet:.0f} s: it, or the network between, is gone{where}"
 
     def _talk(self) -> None:
@@ -278,8 +287,7 @@ class Meeting(RendezvousHandler):
         if self.round >= 0 and self.world_size:
             keys = [f"segkit/{self.round}/place/{rank}" for rank in range(self.world_size)]
             if self._talker.check(keys):
-                told = [place.decode() for place in self._talker.multi_get(keys)]
-                self.places = ", ".join(f"process {rank}: {place}" for rank, place in enumerate(told))
+                self.places = {rank: place.decode() for rank, place in enumerate(self._talker.multi_get(keys))}
 
     def _guard(self) -> None:
         """Ends this launcher if it is stuck in torch while another machine is lost."""

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from segkit import errors
+from segkit.engine.notes import describe
 from segkit.engine.run import RunFolder
-from segkit.engine.worker import place_note
 from segkit.errors import SegkitError, TrainingStopped
 
 _LINES = 8
@@ -77,12 +77,15 @@ def outcome_of_error(error: BaseException, *, blame: int = FAILED) -> Outcome:
     return Outcome("RuntimeError", f"{type(error).__name__}: {error}", blame=blame, time=time.time())
 
 
-def outcome_of_failures(failures: Mapping[int, ProcessFailure], folder: RunFolder, machine: str) -> Outcome:
+def outcome_of_failures(
+    failures: Mapping[int, ProcessFailure], folder: RunFolder, places: Mapping[int, str], machine: str
+) -> Outcome:
     """The outcome of processes of which some failed: that of the first; the others fail because of it.
 
     Args:
         failures: by rank.
         folder: of the run.
+        places: where every process was, by rank.
         machine: name of this machine; "" if there is one only.
     """
     told = [f.error_file_data["segkit"]["time"] for f in failures.values() if "segkit" in f.error_file_data]
@@ -90,31 +93,30 @@ def outcome_of_failures(failures: Mapping[int, ProcessFailure], folder: RunFolde
     rank, failure = min(failures.items(), key=lambda item: _order(item[1], by_agent))
     blame, at = _order(failure, by_agent)
     name = f"process {rank} on {machine}" if machine else f"process {rank}"
-    outcome = _describe(name, failure)
-    if not failure.error_file_data.get("segkit"):
+    outcome = _describe(name, failure, places.get(rank, ""))
+    if failure.error_file_data.get("segkit", {}).get("lost"):
+        outcome = replace(outcome, text=f"{name} waited for another in vain ({describe(places)}): {outcome.text}")
+    if "segkit" not in failure.error_file_data:
         outcome = replace(outcome, more=_last_lines(folder, rank))
     return replace(outcome, blame=blame, time=at)
 
 
-def _describe(name: str, failure: ProcessFailure) -> Outcome:
+def _describe(name: str, failure: ProcessFailure, place: str) -> Outcome:
     details: dict[str, Any] = failure.error_file_data.get("segkit", {})
+    where = f" at {place}" if place else ""
     if failure.exitcode < 0:
         number = signal.Signals(-failure.exitcode).name
         why = " (often: out of memory)" if number == "SIGKILL" else ""
-        text = f"{name} (pid {failure.pid}) was ended by {number}{why}{_place(failure)}"
+        text = f"{name} (pid {failure.pid}) was ended by {number}{why}{where}"
         return Outcome("TrainingError", text, resumable=True)
+    if details.get("lost"):
+        return Outcome("TrainingError", details["text"].partition("\n")[0], resumable=True)
     if details.get("user"):
-        return Outcome(details["kind"], details["text"], resumable=details["lost"])
+        return Outcome(details["kind"], details["text"])
     if details:
         callstack = failure.error_file_data["message"]["extraInfo"]["py_callstack"]
         return Outcome("RuntimeError", f"{name} failed", more=f"\n\n{callstack}", resumable=True)
-    return Outcome("RuntimeError", f"{name} ended with exit code {failure.exitcode}{_place(failure)}", resumable=True)
-
-
-def _place(failure: ProcessFailure) -> str:
-    """Where the training was when the process died without a word."""
-    note = place_note(failure.error_file)
-    return f" at {note.read_text(encoding='utf-8')}" if note.exists() else ""
+    return Outcome("RuntimeError", f"{name} ended with exit code {failure.exitcode}{where}", resumable=True)
 
 
 def _last_lines(folder: RunFolder, rank: int) -> str:

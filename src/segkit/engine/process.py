@@ -15,6 +15,7 @@ from segkit import dist
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.devices import choose_device, set_backends, share_of_threads
 from segkit.engine.heartbeat import Alone, Heartbeat
+from segkit.engine.mirror import mirror
 from segkit.engine.rehearsal import rehearse, rehearses
 from segkit.engine.run import RunFolder, RunResult
 from segkit.engine.trainer import Trainer
@@ -41,7 +42,10 @@ def run_process(config: SegmentorConfig, folder: RunFolder, peers: Alone | Heart
     set_backends(config.trainer, threads)
     writes = alone or torch_dist.get_rank() == 0
     with folder.locked() if writes else nullcontext():
-        trainer = Trainer(config, folder, choose_device(config.trainer, local_rank), peers)
+        device = choose_device(config.trainer, local_rank)
+        note = mirror(folder, device) if int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1 and not alone else ""
+        trainer = Trainer(config, folder, device, peers)
+        trainer.notes += [note] if note else []
         return rehearse(trainer) if rehearses(config.trainer) else trainer.fit()
 
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from segkit.config.component import to_plain
@@ -14,6 +15,7 @@ from segkit.engine.agent import ProcessesFailedError, StopRelay, run_processes
 from segkit.engine.devices import share_of_threads
 from segkit.engine.meeting import Meeting, OtherMachineError
 from segkit.engine.nodes import Node, interface_towards
+from segkit.engine.notes import NOTES, read_notes
 from segkit.engine.outcome import Outcome, outcome_of_error, outcome_of_failures
 from segkit.engine.prepare import prepared, prepared_beside, run_folder
 from segkit.engine.process import ROUND
@@ -84,12 +86,13 @@ def _run(config: SegmentorConfig, folder: RunFolder, meeting: Meeting, relay: St
     node = meeting.node
     command = ["-m", "segkit.engine.worker", str(folder.path), str(folder.frozen(node.rank))]
     machine = socket.gethostname() if node.count > 1 else ""
-    with _environment(config, processes, node):
+    with TemporaryDirectory(prefix="segkit-") as notes, _environment(config, processes, node, notes):
         try:
             run_processes(meeting, relay, command, processes=processes, grace_s=config.trainer.grace_s)
             outcome = _own_outcome(folder, node.rank)
         except ProcessesFailedError as failed:
-            outcome = outcome_of_failures(failed.failures, folder, machine)
+            places = meeting.places | read_notes(Path(notes))
+            outcome = outcome_of_failures(failed.failures, folder, places, machine)
         except OtherMachineError as lost:
             outcome = lost.outcome
         if outcome.failed and relay.received is not None:
@@ -118,9 +121,9 @@ def _how_to_go_on(folder: RunFolder, node: Node) -> str:
 
 
 @contextmanager
-def _environment(config: SegmentorConfig, processes: int, node: Node) -> Iterator[None]:
+def _environment(config: SegmentorConfig, processes: int, node: Node, notes: str) -> Iterator[None]:
     """Variables that the processes inherit: an even share of the cores, and the network in which they meet."""
-    added = {"OMP_NUM_THREADS": str(share_of_threads(config.trainer, processes))}
+    added = {"OMP_NUM_THREADS": str(share_of_threads(config.trainer, processes)), NOTES: notes}
     if node.count > 1 and "GLOO_SOCKET_IFNAME" not in os.environ:
         interface = interface_towards(node.host, node.port)  # gloo would go by the host's name, often 127.0.1.1
         added |= {} if interface is None else {"GLOO_SOCKET_IFNAME": interface}

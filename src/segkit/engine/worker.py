@@ -12,9 +12,10 @@ import traceback
 from pathlib import Path
 
 from segkit.engine.heartbeat import Heartbeat, is_lost_connection
+from segkit.engine.notes import NOTES, Note
 from segkit.engine.process import die_with_parent, open_store, process_group, run_process
 from segkit.engine.run import RunFolder, read_config
-from segkit.errors import SegkitError, TrainingError, TrainingStopped
+from segkit.errors import SegkitError, TrainingStopped
 
 
 def main(run_dir: str, config_file: str) -> int:
@@ -28,8 +29,7 @@ def main(run_dir: str, config_file: str) -> int:
         store, rank, world_size = open_store()
         if rank != 0:
             _talk_to(folder.process_log(rank))
-        error_file = os.environ.get("TORCHELASTIC_ERROR_FILE")
-        note = None if error_file is None else place_note(error_file)
+        note = Note(Path(os.environ[NOTES]) / str(rank))
         heartbeat = Heartbeat(store, rank, world_size, timeout_s=config.trainer.timeout_s, note=note)
         with heartbeat, process_group(config, store, rank, world_size):
             run_process(config, folder, heartbeat)
@@ -39,12 +39,7 @@ def main(run_dir: str, config_file: str) -> int:
         report_failure(error)
         return error.exit_code
     except BaseException as error:  # noqa: BLE001  # whatever it is, the launcher tells it
-        if heartbeat is not None and is_lost_connection(error):
-            places, what = heartbeat.places(), str(error).splitlines()[0]
-            text = f"process {heartbeat.rank} waited for another in vain ({places}): {what}"
-            report_failure(TrainingError(text), lost=True)
-        else:
-            report_failure(error)
+        report_failure(error, lost=heartbeat is not None and is_lost_connection(error))
         return 1
     return 0
 
@@ -56,11 +51,6 @@ def _talk_to(log: Path) -> None:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-
-
-def place_note(error_file: str) -> Path:
-    """Where a process notes how far it is, beside the file in which the elastic agent looks for its error."""
-    return Path(error_file).with_name("place.txt")
 
 
 def report_failure(error: BaseException, *, lost: bool = False) -> None:
