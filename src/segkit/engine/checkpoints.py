@@ -36,6 +36,11 @@ class Checkpoints:
         write_checkpoint(self.folder.last, payload)
         self.link(epoch=epoch, best=best)
 
+    def tidy(self) -> None:
+        """Removes what a run that was killed in the middle of a save left unfinished."""
+        for unfinished in self.folder.checkpoints.glob("*.tmp"):
+            unfinished.unlink()
+
     def link(self, *, epoch: int | None, best: bool) -> None:
         """Gives ``last`` its further names; again after a run was killed before it had done so."""
         if best:
@@ -48,6 +53,8 @@ class Checkpoints:
 
 def _link(source: Path, target: Path) -> None:
     """A second name for a file that is never changed in place; a copy where the file system has no links."""
+    if target.exists() and target.samefile(source):
+        return  # to rename one name of a file to another one does nothing, and leaves both
     temporary = target.with_name(f"{target.name}.tmp")
     temporary.unlink(missing_ok=True)
     try:

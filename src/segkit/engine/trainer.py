@@ -209,6 +209,8 @@ class Trainer:
 
     def _settle(self) -> None:
         """Finishes what a killed run may have left undone between writing ``last`` and its further names."""
+        if self.is_main:
+            self.checkpoints.tidy()
         if self.is_main and self.saved_step >= 0:
             progress = self.progress
             self.checkpoints.link(
