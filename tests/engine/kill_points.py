@@ -9,6 +9,7 @@ between the processes (which instruction a signal interrupts) does not.
 """
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -67,7 +68,7 @@ def with_workers(config: SegmentorConfig, workers: int) -> SegmentorConfig:
 
 @dataclass
 class Run:
-    """A training in a process of its own, which is forked, as torch takes seconds to import."""
+    """A training in a process of its own, which is forked: imports alone would take longer than the training."""
 
     pid: int
     folder: Path
@@ -320,6 +321,8 @@ def main() -> None:
     kinds: Counter[str] = Counter()
     survived = 0
     began = time.monotonic()
+    for module in ("timm", "matplotlib.pyplot", "torch._dynamo", "segkit.models.backbones.timm_adapter"):
+        importlib.import_module(module)  # once, before the runs are forked
     with small_disk() as (base, is_disk):
         print(f"{args.processes} processes; disk of its own: {is_disk}", flush=True)
         trials = Trials(base, args.processes, is_disk)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from segkit.config.changes import changed_options
 from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.agent import ProcessesFailedError, StopRelay, run_processes
@@ -20,7 +21,6 @@ from segkit.engine.outcome import Outcome, outcome_of_error, outcome_of_failures
 from segkit.engine.prepare import prepared, prepared_beside, run_folder
 from segkit.engine.process import ROUND
 from segkit.engine.run import RunFolder, RunResult, read_figures, read_stop, result_of
-from segkit.engine.state import changed_options
 from segkit.errors import ConfigError, TrainingStopped
 
 _OWN = (
