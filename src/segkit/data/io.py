@@ -18,6 +18,8 @@ from segkit.errors import ColorLabelError, DatasetError
 
 Array = NDArray[Any]
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints what is raised here with the file's name
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _GRAY, _RGB, _PALETTE = 0, 2, 3  # PNG colour types
@@ -164,9 +166,28 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
     return height, width
 
 
+_DECODED = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND"))
+"""Parts of a PNG that the pixels depend on; of the others libpng prints a line for each small fault in each read."""
+
+
+def _essential(data: bytes) -> bytes:
+    """A PNG without the parts that are not decoded; anything else as it is."""
+    if not data.startswith(_PNG):
+        return data
+    at, kept, dropped = len(_PNG), [data[: len(_PNG)]], False
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] in _DECODED:
+            kept.append(data[at:end])
+        else:
+            dropped = True
+        at = end
+    return b"".join(kept) if dropped else data
+
+
 def _decode(path: Path, data: bytes, flags: int) -> Array:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(_essential(data), np.uint8), flags)
     except cv2.error as error:
         raise DatasetError(f"{path}: cannot be decoded ({error.err})") from None
     if image is None:
