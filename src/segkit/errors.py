@@ -80,3 +80,11 @@ class TrainingStopped(SegkitError):  # noqa: N818 - a stop on request is no erro
     def __init__(self, message: str, exit_code: int = 143) -> None:
         self.exit_code = exit_code
         super().__init__(message)
+
+
+class SweepError(SegkitError):
+    """A sweep that cannot be started or found, or of which jobs failed; 1 if one failed for a reason of its own."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)

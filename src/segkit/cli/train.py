@@ -3,19 +3,16 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra import main as hydra_main
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
 from segkit.cli.errors import user_errors
 from segkit.config import store
 from segkit.config.component import to_plain
-from segkit.config.compose import compose, dump_yaml, expand_sweep, hydra_version, normalise, parse, read_job
+from segkit.config.compose import compose, dump_yaml, hydra_version
 from segkit.config.segmentor import SegmentorConfig
 
 
@@ -31,11 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.shell_completion or args.hydra_help or args.info or args.package or "--version" in arguments:
             _hand_to_hydra(arguments)
         elif args.multirun:
-            for overrides in expand_sweep(args.overrides):  # one bad job, and none starts
-                check_data(compose(overrides, args.config_dir))
-            folders = (Path(args.config_dir),) if args.config_dir else ()
-            flags = [a for a in arguments if a not in args.overrides]
-            _hand_to_hydra([*flags, *normalise(parse(args.overrides), folders)[0]])
+            from segkit.sweeps.multirun import run_sweep
+
+            run_sweep(args.overrides, args.config_dir)
         elif args.help or args.cfg:
             config = compose(args.overrides, args.config_dir)
             print(*(_help(args.config_dir) if args.help else ()), dump_yaml(to_plain(config)), sep="\n", end="")
@@ -49,6 +44,7 @@ segkit-train trains a segmentation model.
   segkit-train +experiment=quickstart                  # a small model on generated images, 3 minutes on a laptop
   segkit-train +experiment=pspnet_r101_ade20k scheduler.max_epochs=60 dataset.root=/data/ADE20k
   segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002       # a sweep, one job after another
+  segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002 hydra/launcher=slurm    # on a cluster
 
 Choose an option with group=option, set a field with path=value.
   --cfg job                the configuration that would be used, and nothing else
@@ -56,7 +52,8 @@ Choose an option with group=option, set a field with path=value.
   --multirun, -m           every combination of the values separated by commas
   --shell-completion       -sc install=bash prints what to evaluate for completion with Tab
 
-segkit-config list [GROUP] lists options, segkit-config show COMPONENT explains its fields.
+segkit-config list [GROUP] lists options, segkit-config show COMPONENT explains its fields (SlurmConfig: the cluster).
+segkit-sweep tells how far the jobs of a sweep are.
 
 Options:"""
 
@@ -86,19 +83,10 @@ def check_data(config: SegmentorConfig) -> None:
 
 
 def _hand_to_hydra(arguments: Sequence[str]) -> None:
-    """Multirun, help, ``--cfg`` and completion are Hydra's own."""
+    """Help of Hydra and completion are Hydra's own."""
     store.store_defaults()
     sys.argv = [sys.argv[0], *arguments]
-    hydra_main(config_path=str(store.conf_folder()), config_name="config", **hydra_version())(_job)()
-
-
-def _job(cfg: DictConfig) -> Any:
-    """One job of a sweep, in the folder that Hydra names; returns the monitored metric for the sweeper."""
-    with user_errors():
-        config = read_job(cfg)
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        result = train(replace(config, trainer=replace(config.trainer, run_dir=run_dir)))
-        return result.metrics.get(config.trainer.monitor)
+    hydra_main(config_path=str(store.conf_folder()), config_name="config", **hydra_version())(train)()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import product
@@ -12,12 +13,11 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from segkit.config import store
 from segkit.config.segmentor import SegmentorConfig
@@ -35,12 +35,14 @@ class Composed:
         choices: group -> the option taken.
         overrides: the override of each dotted path, for messages.
         problems: options that do not exist; the tree is composed without them.
+        hydra: Hydra's own part: launcher, sweeper, folders.
     """
 
     tree: dict[str, Any]
     choices: Mapping[str, str]
     overrides: Mapping[str, Override]
-    problems: Sequence[Problem] = ()
+    problems: Sequence[Problem]
+    hydra: DictConfig
 
 
 def compose(
@@ -84,44 +86,68 @@ def compose_tree(overrides: Sequence[str], folders: tuple[Path, ...] = ()) -> Co
     load_plugins(_plugins(parsed))
     store.store_defaults()
     lines, problems = normalise(parsed, folders)
-    if folders:
-        lines.append(f"hydra.searchpath=[{','.join(f'file://{folder.resolve()}' for folder in folders)}]")
+    with hydra_errors(folders, problems), initialize_config_dir(str(store.conf_folder()), **hydra_version()):
+        cfg = hydra_compose("config", overrides=[*lines, *search_path(folders)], return_hydra_config=True)
+        choices = dict(cfg.hydra.runtime.choices)
+        parts = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        tree: Any = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
+    _name_run(tree, choices)
+    return Composed(tree, choices, {o.key_or_group: o for o in parsed}, problems, cfg.hydra)
+
+
+@contextmanager
+def hydra_errors(folders: tuple[Path, ...] = (), problems: Sequence[Problem] = ()) -> Iterator[None]:
+    """Turns what Hydra raises into a problem beside those that are known already.
+
+    Raises:
+        ConfigError: in place of Hydra's, OmegaConf's and YAML's errors.
+    """
     try:
-        with initialize_config_dir(config_dir=str(store.conf_folder()), **hydra_version()):
-            cfg = hydra_compose("config", overrides=lines, return_hydra_config=True)
-            choices = dict(cfg.hydra.runtime.choices)
-            parts = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-            tree: Any = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
+        yield
     except yaml.YAMLError as error:
         raise ConfigError([_yaml_problem(error)]) from None
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError([*problems, _hydra_problem(error, folders)]) from None
-    _name_run(tree, choices)
-    return Composed(tree, choices, {o.key_or_group: o for o in parsed}, problems)
+
+
+def search_path(folders: tuple[Path, ...]) -> list[str]:
+    """The override that lets Hydra look into folders of the user's own."""
+    places = ",".join(f"file://{folder.resolve()}" for folder in folders)
+    return [f"hydra.searchpath=[{places}]"] if folders else []
 
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of every job of a multirun, as Hydra's basic sweeper splits them.
 
     Raises:
-        ConfigError: naming each override that cannot be read.
+        ConfigError: naming each override that cannot be read, or has no list of values.
     """
-    choices = []
+    choices: dict[str, list[str]] = {}  # the last of two overrides of one key counts
     for override in parse(overrides):
-        line = str(override.input_line)
-        values = override.sweep_string_iterator() if override.is_sweep_override() else None
-        choices.append([line] if values is None else [f"{line.partition('=')[0]}={value}" for value in values])
-    return [list(job) for job in product(*choices)]
+        line, key = str(override.input_line), override.key_or_group
+        if not override.is_sweep_override():
+            choices[key] = [line]
+        elif override.is_discrete_sweep():
+            choices[key] = [f"{line.partition('=')[0]}={value}" for value in override.sweep_string_iterator()]
+        else:
+            text = "has no list of values to try; a sweeper such as hydra/sweeper=optuna draws from an interval"
+            raise ConfigError([Problem(key, text, "on the command line")])
+    return [list(job) for job in product(*choices.values())]
 
 
-def read_job(cfg: DictConfig) -> SegmentorConfig:
+def read_job(cfg: DictConfig, choices: Mapping[str, str]) -> SegmentorConfig:
     """The typed configuration of one job that Hydra composed.
+
+    Args:
+        cfg: what Hydra hands to a job.
+        choices: group -> the option taken.
 
     Raises:
         ConfigError: with every mistake, at its path.
     """
-    tree: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    _name_run(tree, dict(HydraConfig.get().runtime.choices))
+    parts = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    tree: Any = OmegaConf.to_container(parts, resolve=True, throw_on_missing=True)
+    _name_run(tree, choices)
     return validate(tree)
 
 
@@ -231,6 +257,11 @@ def _yaml_problem(error: yaml.YAMLError) -> Problem:
 def _hydra_problem(error: Exception, folders: tuple[Path, ...]) -> Problem:
     """Hydra's and OmegaConf's first line, with the path they give; for a missing option, the nearest spelling."""
     missing = re.search(r"Could not find '([^']+)/([^/']+)'", str(error))
+    if missing and missing[1].startswith("hydra/"):  # Hydra knows the options of plug-ins
+        group, name = missing.groups()
+        listed = str(error).partition("Available options")[2].partition("Config search path")[0]
+        names = sorted(re.findall(r"^\t(\w+)", listed, re.MULTILINE))
+        return Problem(group, f"no option is called {name!r}{hint(name, names)}; options: {', '.join(names)}")
     if missing:
         group, name = missing.groups()
         found = store.options(group, folders)
@@ -238,7 +269,12 @@ def _hydra_problem(error: Exception, folders: tuple[Path, ...]) -> Problem:
         return Problem(group, text)
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     path = str(getattr(cause, "full_key", "") or "")
-    return Problem(path, str(cause).split("\n")[0].strip())
+    if path.startswith("hydra.") and isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
+        known = [str(key) for key in cause.parent_node or () if key != "_target_"]
+        name = path.rpartition(".")[2]
+        return Problem(path, f"unknown key{hint(name, known)}; known keys: {', '.join(known)}")
+    lines = str(cause).strip().split("\n")
+    return Problem(path, " ".join(line.strip() for line in (lines[:2] if lines[0].endswith(":") else lines[:1])))
 
 
 def _traced(problem: Problem, composed: Composed, folders: tuple[Path, ...]) -> Problem:

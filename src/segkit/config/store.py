@@ -9,10 +9,14 @@ from hydra.core.config_store import ConfigStore
 
 import segkit
 from segkit.config.component import CONFIGS, to_plain
+from segkit.config.launcher import SlurmConfig
 from segkit.config.segmentor import SegmentorConfig
 
 STRUCTURES = ("dataloader", "amp", "ema", "inference", "trainer", "logger")
 """Root keys that are one dataclass; their defaults are the option ``default``."""
+
+SLURM_LAUNCHER = "hydra_plugins.segkit.SlurmLauncher"
+"""Hydra takes launchers of this package alone; there is no such module, as the class is registered by hand."""
 
 
 _NAMED = {"transform", "batch_transform"}
@@ -53,6 +57,7 @@ def store_defaults() -> None:
         if field.name in STRUCTURES:
             structure: Any = type(field.default)
             _store(field.name, "default", structure)
+    _store("hydra/launcher", "SlurmConfig", SlurmConfig)
 
 
 @cache
@@ -64,5 +69,6 @@ def defaults_of(cls: type) -> dict[str, Any]:
     """A component's defaults as plain data; groups that nest below it are left to their own options."""
     group = getattr(cls, "group", None)
     nested = {name.rpartition("/")[2] for name in CONFIGS if group and name.startswith(f"{group}/")}
-    plain: dict[str, Any] = to_plain(cls())
+    plain: dict[str, Any] = {"_target_": SLURM_LAUNCHER} if cls is SlurmConfig else {}
+    plain |= to_plain(cls())
     return {key: value for key, value in plain.items() if key not in nested}

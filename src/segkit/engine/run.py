@@ -96,6 +96,13 @@ class RunFolder:
         """Whether a training wrote here."""
         return self.last.exists() or self.log.exists()
 
+    def is_busy(self) -> bool:
+        """Whether a process of this machine is training here."""
+        if fcntl is None or not (self.path / ".lock").exists():
+            return False
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+            return not _try_lock(file.fileno())
+
     def create(self, config: SegmentorConfig) -> bool:
         """Makes the folder and writes the frozen configuration; returns whether the folder is new."""
         new = not self.path.exists()
