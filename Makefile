@@ -7,7 +7,7 @@ BIN := .venv/bin
 TEST_ENV := OMP_NUM_THREADS=1 CUBLAS_WORKSPACE_CONFIG=:4096:8
 
 .DEFAULT_GOAL := check
-.PHONY: check help setup quickstart test test-slow test-all lint types format bench schema wheel-test clean
+.PHONY: check help setup quickstart test test-slow test-slurm test-all lint types format bench schema wheel-test clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,7 +25,10 @@ test: .venv/.dev ## the tests, in 15 minutes or less
 test-slow: .venv/.dev ## the tests that take longer
 	$(TEST_ENV) $(BIN)/pytest -m slow
 
-test-all: test test-slow ## both
+test-slurm: .venv/.dev ## sweeps on a SLURM that is started for them, where its packages are installed
+	$(TEST_ENV) $(BIN)/pytest -m slurm
+
+test-all: test test-slow test-slurm ## all three
 
 lint: .venv/.dev ## style, and imports that point one way
 	$(BIN)/ruff check .

@@ -209,6 +209,7 @@ def free_ports(count: int) -> list[int]:
 if __name__ == "__main__":
     if missing():
         sys.exit(missing())
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with cluster() as conf:
         print(f"export SLURM_CONF={conf}", flush=True)  # noqa: T201
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()

@@ -16,6 +16,7 @@ from segkit.config import store
 from segkit.config.component import CONFIGS, to_plain
 from segkit.config.dataset_docs import dataset_lines, published, renew
 from segkit.config.docs import class_section, field_docs, paper, summary, type_text
+from segkit.config.launcher import SlurmConfig
 from segkit.config.schema import schemas, write_schemas
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
@@ -138,6 +139,7 @@ def _find(name: str) -> list[tuple[str, type]]:
         ConfigError: if nothing is called so.
     """
     found = [(f"{group}={name}", options[name]) for group, options in CONFIGS.items() if name in options]
+    found += [("hydra/launcher=slurm", SlurmConfig)] if name in ("slurm", "SlurmConfig") else []
     if found:
         return found
     cls: type = SegmentorConfig

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with user_errors():
         if args.shell_completion or args.hydra_help or args.info or args.package or "--version" in arguments:
             _hand_to_hydra(arguments)
-        elif args.multirun:
+        elif args.multirun and not (args.help or args.cfg):
             from segkit.sweeps.multirun import run_sweep
 
             run_sweep(args.overrides, args.config_dir)
@@ -52,7 +52,7 @@ Choose an option with group=option, set a field with path=value.
   --multirun, -m           every combination of the values separated by commas
   --shell-completion       -sc install=bash prints what to evaluate for completion with Tab
 
-segkit-config list [GROUP] lists options, segkit-config show COMPONENT explains its fields (SlurmConfig: the cluster).
+segkit-config list [GROUP] lists options, segkit-config show COMPONENT explains its fields (slurm: the cluster's).
 segkit-sweep tells how far the jobs of a sweep are.
 
 Options:"""

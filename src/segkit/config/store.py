@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 import segkit
 from segkit.config.component import CONFIGS, to_plain
@@ -57,7 +58,7 @@ def store_defaults() -> None:
         if field.name in STRUCTURES:
             structure: Any = type(field.default)
             _store(field.name, "default", structure)
-    _store("hydra/launcher", "SlurmConfig", SlurmConfig)
+    _store_slurm()
 
 
 @cache
@@ -65,10 +66,16 @@ def _store(group: str, name: str, cls: type) -> None:  # once each: Hydra 1.4 wa
     ConfigStore.instance().store(group=group, name=name, node=defaults_of(cls), provider="segkit")
 
 
+@cache
+def _store_slurm() -> None:
+    node = OmegaConf.create({"_target_": SLURM_LAUNCHER, **to_plain(SlurmConfig())})
+    node.sbatch = OmegaConf.create({}, flags={"struct": False})  # takes any parameter
+    ConfigStore.instance().store(group="hydra/launcher", name="SlurmConfig", node=node, provider="segkit")
+
+
 def defaults_of(cls: type) -> dict[str, Any]:
     """A component's defaults as plain data; groups that nest below it are left to their own options."""
     group = getattr(cls, "group", None)
     nested = {name.rpartition("/")[2] for name in CONFIGS if group and name.startswith(f"{group}/")}
-    plain: dict[str, Any] = {"_target_": SLURM_LAUNCHER} if cls is SlurmConfig else {}
-    plain |= to_plain(cls())
+    plain: dict[str, Any] = to_plain(cls())
     return {key: value for key, value in plain.items() if key not in nested}

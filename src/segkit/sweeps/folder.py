@@ -134,6 +134,8 @@ class SweepFolder:
         """Writes a job's configuration, which is from then on the only one that counts."""
         job = Job(RunFolder(self.path / str(number)), number, tuple(overrides))
         trainer = replace(config.trainer, run_dir=self.run_dir(number))
+        if trainer.resume == "never":  # the folder is new, and a job that is queued again must go on there
+            trainer = replace(trainer, resume="auto")
         job.folder.create(replace(config, trainer=trainer))
         job.write()
         return job

@@ -62,7 +62,7 @@ def run_fresh(sweep: SweepFolder, job: Job) -> int:
         why = " (often: out of memory)" if name == "SIGKILL" else ""
         job.note_failure(f"the process was ended by {name}{why}", 1)
     if received:
-        print(f"stopped; segkit-sweep resume {sweep.path} goes on", file=sys.stderr)  # noqa: T201
+        print(f"stopped; segkit-sweep resume {sweep.path} goes on", file=sys.stderr)
         sys.exit(128 + received[0])
     return code
 
@@ -102,7 +102,7 @@ def run_hydra_job(cfg: DictConfig) -> float | None:
     job = sweep.find(hydra.job.num)
     if job is None:  # a sweeper that finds out as it goes
         job = sweep.freeze(hydra.job.num, list(hydra.overrides.task), read_job(cfg, choices))
-    print(f"\n{label(job, swept(sweep.jobs()))} -> {job.folder.path}", flush=True)  # noqa: T201
+    print(f"\n{label(job, swept(sweep.jobs()))} -> {job.folder.path}", flush=True)
     code = run_fresh(sweep, job)
     if choices["hydra/sweeper"] != "basic" and code != 0:
         raise SweepError(f"{label(job, ())} ended with exit code {code}")

@@ -47,7 +47,7 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None = None) -> None:
         sweep.discard_if_unused()
         raise
     if plan.options is not None and not plan.options.wait:
-        print(f"look:   segkit-sweep status {sweep.path}")  # noqa: T201
+        print(f"look:   segkit-sweep status {sweep.path}")
         return
     conclude(sweep)
 

@@ -18,6 +18,13 @@ from segkit.errors import ConfigError, Problem, SegkitError
 _RESERVE_S = 30
 """Time between trainer.grace_s, in which a job saves its state, and the end of its time limit."""
 
+_NOT_HERE = {
+    "hydra.sweep.subdir": "cannot be changed: run folders are called by the jobs' numbers",
+    "trainer.run_dir": "is each job's own in a sweep; hydra.sweep.dir=... is the folder of all",
+    "trainer.dry_run": "rehearses one run: leave -m out",
+    "trainer.debug": "is for one run: leave -m out",
+}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -54,9 +61,10 @@ def plan_sweep(overrides: Sequence[str], config_dir: str | None = None) -> Plan:
     folders = (Path(config_dir),) if config_dir else ()
     parsed = parse(overrides)
     changing = [o.key_or_group for o in parsed if o.is_sweep_override()]
-    wrong = [key for key in changing if key.startswith("hydra")]
+    wrong = [Problem(key, "is one for the whole sweep, and takes one value") for key in changing if "hydra" in key]
+    wrong += [Problem(o.key_or_group, _NOT_HERE[o.key_or_group]) for o in parsed if o.key_or_group in _NOT_HERE]
     if wrong:
-        raise ConfigError([Problem(key, "is one for the whole sweep, and takes one value") for key in wrong])
+        raise ConfigError(wrong)
     fixed = [line for line, o in zip(overrides, parsed, strict=True) if not o.is_sweep_override()]
     common = compose_tree(fixed, folders)
     options = _own_options(common)
@@ -84,8 +92,6 @@ def plan_sweep(overrides: Sequence[str], config_dir: str | None = None) -> Plan:
 
 def _own_options(common: Composed) -> SlurmConfig | None:
     """The options of our launcher, if it is chosen and can be used."""
-    if "hydra.sweep.subdir" in common.overrides:
-        raise ConfigError([Problem("hydra.sweep.subdir", "cannot be changed: run folders are the jobs' numbers")])
     tree: Any = OmegaConf.to_container(common.hydra.launcher, resolve=True)
     if tree.pop("_target_", None) != SLURM_LAUNCHER:
         return None

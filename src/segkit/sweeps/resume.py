@@ -41,7 +41,7 @@ def resume(sweep: SweepFolder, launcher: str | None = None, changes: Sequence[st
     states = survey(sweep.jobs())
     jobs = [state.job for state in states if state.state != "done" and not state.under_way]
     done, busy = (sum(marks) for marks in zip(*((s.state == "done", s.under_way) for s in states), strict=True))
-    print(f"{done} of {len(states)} jobs are done, {busy} under way; starting {len(jobs)}", flush=True)  # noqa: T201
+    print(f"{done} of {len(states)} jobs are done, {busy} under way; starting {len(jobs)}", flush=True)
     if options is None:
         _here(sweep, jobs)
     elif jobs:
@@ -69,5 +69,5 @@ def _options(before: dict[str, Any], changes: Sequence[str]) -> SlurmConfig:
 def _here(sweep: SweepFolder, jobs: Sequence[Job]) -> None:
     keys = swept(sweep.jobs())
     for job in jobs:
-        print(f"\n{label(job, keys)} -> {job.folder.path}", flush=True)  # noqa: T201
+        print(f"\n{label(job, keys)} -> {job.folder.path}", flush=True)
         run_fresh(sweep, job)

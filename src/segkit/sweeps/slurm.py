@@ -124,7 +124,7 @@ def submit(sweep: SweepFolder, jobs: Sequence[Job], options: SlurmConfig) -> lis
         job.folder.stopped.unlink(missing_ok=True)
         job.write()
     ids = sorted({str(job.slurm_id).partition("_")[0] for job in found})
-    print(f"{len(found)} jobs submitted as SLURM job {', '.join(ids)}; folder: {sweep.path}", flush=True)  # noqa: T201
+    print(f"{len(found)} jobs submitted as SLURM job {', '.join(ids)}; folder: {sweep.path}", flush=True)
     return found
 
 
@@ -169,7 +169,7 @@ def wait_for(sweep: SweepFolder, jobs: Sequence[Job]) -> list[JobStatus]:
                 line = f"{state.state}" + (f": {state.text}" if state.text else "")
                 if line != told[state.job.number]:
                     told[state.job.number] = line
-                    print(f"{label(state.job, keys)}: {line}", flush=True)  # noqa: T201
+                    print(f"{label(state.job, keys)}: {line}", flush=True)
             ended = all(state.state not in ("waiting", "running") for state in states)
             if ended and ended_before:  # twice: between its end and its return to the queue a job looks gone
                 return states
@@ -178,5 +178,5 @@ def wait_for(sweep: SweepFolder, jobs: Sequence[Job]) -> list[JobStatus]:
     except KeyboardInterrupt:
         ids = [str(state.job.slurm_id) for state in states]
         text = f"the jobs go on: segkit-sweep status {sweep.path} tells how far; {cancel_command(ids)} ends them"
-        print(text, flush=True)  # noqa: T201
+        print(text, flush=True)
         raise SystemExit(130) from None

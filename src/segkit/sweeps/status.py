@@ -91,7 +91,7 @@ def _judge(job: Job, queued: QueueState | None) -> tuple[State, str, int]:
     if queued is not None or job.slurm_id is not None:
         return "failed", _slurm_words(queued), 1
     if job.folder.is_used():
-        return "failed", "the process ended without a word; segkit-sweep resume goes on from the last checkpoint", 1
+        return "failed", "no process of this machine runs it, and it left no word", 1
     return "waiting", "not started", 0
 
 
