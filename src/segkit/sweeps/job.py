@@ -14,7 +14,7 @@ from types import FrameType
 from omegaconf import DictConfig
 
 from segkit.config.compose import read_job
-from segkit.engine.run import read_config, read_result, read_stop
+from segkit.engine.run import read_config, read_figures, read_stop
 from segkit.errors import SegkitError, SweepError, TrainingStopped
 from segkit.sweeps.folder import Job, SweepFolder, label, swept
 
@@ -111,7 +111,7 @@ def run_hydra_job(cfg: DictConfig) -> float | None:
 
 def metric_of(job: Job) -> float | None:
     """The best value of the monitored metric; None if the job is not done or there is none."""
-    return read_result(job.folder).best.get("value") if job.folder.metrics.exists() else None
+    return read_figures(job.folder)["best"].get("value") if job.folder.metrics.exists() else None
 
 
 def clean_environment() -> dict[str, str]:
