@@ -3,6 +3,7 @@
 import pytest
 
 from segkit.config.compose import compose
+from segkit.config.losses import DiceLossConfig
 from segkit.errors import ConfigError
 
 FOLDER = ["dataset=FolderDataset", "dataset.class_names=[a,b]", "dataloader.total_batch_size=1"]
@@ -95,6 +96,11 @@ MISTAKES = {
         ["loss={a: {type: CrossEntropyLoss}, b: {type: CrossEntropyLoss, weight: -1}}"],
         "loss.b.weight: must be at least 0 (got -1)",
     ),
+    "a loss that is not read": (
+        ["head=MaskFormer", "loss=DiceLoss"],
+        "loss: is not read: MaskFormer brings its own losses, whose options are in `head`",
+    ),
+    "an option of it": (["head=Mask2Former", "loss.weight=2"], "loss: is not read: Mask2Former brings its own losses"),
     "smoothing without softmax": (
         ["loss.use_sigmoid=true", "loss.label_smoothing=0.1"],
         "loss.label_smoothing: works with the softmax",
@@ -256,3 +262,8 @@ def test_a_bad_file_is_named(name: str, tmp_path_factory: pytest.TempPathFactory
     with pytest.raises(ConfigError, match=words) as raised:
         compose(["experiment=mine"], folder)
     assert len(raised.value.problems) == 1
+
+
+def test_an_auxiliary_head_reads_the_loss_beside_a_head_with_its_own() -> None:
+    config = compose(["head=MaskFormer", "auxiliary=fcn", "loss=DiceLoss"])
+    assert config.loss == DiceLossConfig()

@@ -9,6 +9,8 @@ import check
 import fill
 import numpy as np
 import pytest
+import ties
+import torch
 from kinds import transforms
 
 DATA = Path(__file__).parent / "data"
@@ -148,3 +150,12 @@ def test_all_right_is_status_0(capsys: pytest.CaptureFixture[str]) -> None:
     name, difference, verdict = capsys.readouterr().out.split()
     assert (name, verdict) == ("samplers", "ok")
     assert float(difference) < 1e-6
+
+
+def test_assignments_that_cost_the_same_are_found() -> None:
+    cost = torch.tensor([[1.0, 2.0, 3.0], [2.0, 3.0, 9.0], [9.0, 9.0, 4.0]])
+    found = [dict(zip(m.queries.tolist(), m.masks.tolist(), strict=True)) for m in ties.tied_matches(cost)]
+    assert sorted(found, key=str) == [{0: 0, 1: 1, 2: 2}, {0: 1, 1: 0, 2: 2}]  # 1 + 3 = 2 + 2
+    cost[0, 0] -= 1e-3
+    assert len(ties.tied_matches(cost)) == 1
+    assert len(ties.tied_choices([cost, torch.zeros(2, 2)])) == 2

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from segkit.config.channels import channel_problems
+from segkit.config.component import type_name
 from segkit.config.datasets import ShapesConfig
 from segkit.config.inference import InferenceConfig
 from segkit.config.layers import BatchNorm2dConfig, SyncBatchNormConfig
@@ -32,7 +33,8 @@ def cross_checks(config: SegmentorConfig, *, training: bool = True) -> list[Prob
     """
     of_use = (_classes, channel_problems, _inference)
     of_machine = (_monitor, _rehearsal, _nodes, _files)
-    of_training = (_losses, _auxiliary, _pipeline, _mixing, _batches, _pooled_norm, _schedule, *of_machine)
+    of_model = (_losses, _unread_loss, _auxiliary, _pooled_norm)
+    of_training = (*of_model, _pipeline, _mixing, _batches, _schedule, *of_machine)
     rules = (*of_use, *of_training) if training else of_use
     return [problem for rule in rules for problem in rule(config)]
 
@@ -84,6 +86,17 @@ def _losses(config: SegmentorConfig) -> Iterator[Problem]:
         for name, loss in named_losses(losses).items():
             where = f"{path}.{name}" if isinstance(losses, dict) else path
             yield from _loss(where, loss, count)
+
+
+def _unread_loss(config: SegmentorConfig) -> Iterator[Problem]:
+    """A loss that somebody chose and nothing would read."""
+    head = config.head
+    if head.output_weights or any(aux.loss is None for aux in config.auxiliary.values()):
+        return
+    if config.loss != CrossEntropyLossConfig():
+        name = type_name(type(head))
+        text = f"is not read: {name} brings its own losses, whose options are in `head`, and no auxiliary head takes it"
+        yield Problem("loss", f"{text}; leave it out (`segkit-config show {name}` lists the options)")
 
 
 def _loss(path: str, loss: Any, count: int) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from segkit.config.backbones import BackboneConfig
 from segkit.layers.norm import LayerNorm2d
 from segkit.models.backbones.norms import use_chosen_norm
+from segkit.models.backbones.same_padding import simplify_same_padding
 from segkit.models.backbones.weights import load_weights
 from segkit.types import FeatureSpec
 
@@ -43,6 +44,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.taps = tuple(taps)
+        simplify_same_padding(model)
         use_chosen_norm(model, getattr(config, "norm", None), keep_numbers=self.keeps_norm_numbers)
         self.model = model
         self.features = self._describe(config)

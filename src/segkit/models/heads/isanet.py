@@ -62,10 +62,9 @@ class ISANet(Head):
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        (rows, columns), (block_height, block_width) = (
-            (-(-height // self.block[0]), -(-width // self.block[1])),
-            self.block,
-        )
+        block_height, block_width = self.block
+        # Rounded up without negative numbers, whose division ONNX rounds the other way.
+        rows, columns = (height + block_height - 1) // block_height, (width + block_width - 1) // block_width
         below, right = rows * block_height - height, columns * block_width - width
         top, left = below // 2, right // 2
         framed = F.pad(x, (left, right - left, top, below - top))

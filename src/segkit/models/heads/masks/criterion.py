@@ -68,6 +68,10 @@ class MaskCriterion(nn.Module):
         """Where to compare one layer's ``num_masks`` matched masks with the truth of the batch."""
         raise NotImplementedError
 
+    def match(self, costs: Sequence[Tensor]) -> list[Match]:
+        """Which query answers for which mask, of (Q, M) costs of each image of each layer."""
+        return matches_of(costs)
+
     def forward(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
         truths = truths_of(target.long(), self.num_classes, count_ignored=self.config.count_ignored)
         names = {"main": ""} | {f"layer{i}": f".{i}" for i in range(len(outputs)) if f"class_logits.{i}" in outputs}
@@ -81,7 +85,7 @@ class MaskCriterion(nn.Module):
         costs = [
             cost for layer, place in zip(layers, places, strict=True) for cost in self._costs(*layer, truths, place)
         ]
-        matches = iter(matches_of(costs))
+        matches = iter(self.match(costs))
         totals = self._totals(truths, found, num_queries, target.device)
         terms: dict[str, Tensor] = {}
         for name, layer, place in zip(names, layers, places, strict=True):
