@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from timm.layers import GroupNorm1
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from segkit.config.backbones import (
@@ -29,6 +30,7 @@ from segkit.config.layers import (
 from segkit.errors import ConfigError
 from segkit.layers.defaults import layer_defaults
 from segkit.layers.norm import LayerNorm2d, SyncBatchNorm2d
+from segkit.models.backbones.same_padding import SameConv2d, simplify_same_padding
 from segkit.registry import BACKBONES
 from segkit.types import FeatureSpec
 
@@ -352,3 +354,15 @@ def test_timm_model_by_name_with_its_arguments() -> None:
 def test_timm_mistakes_are_told_at_their_path(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BACKBONES.build(TIMMBackboneConfig(**options))
+
+
+@pytest.mark.parametrize("size", [(9, 14), (8, 8), (15, 13), (1, 2)])
+@pytest.mark.parametrize(("side", "stride", "dilation"), [(3, 2, 1), (5, 2, 1), (3, 1, 2), (1, 2, 1), (3, 2, 2)])
+def test_same_padding_is_the_one_of_timm(side: int, stride: int, dilation: int, size: tuple[int, int]) -> None:
+    theirs = Conv2dSame(4, 4, side, stride=stride, dilation=dilation, groups=2)
+    ours = nn.Sequential(theirs)
+    simplify_same_padding(ours)
+    assert isinstance(ours[0], SameConv2d)
+    x = torch.randn(2, 4, *size)
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert ours[0].weight is theirs.weight

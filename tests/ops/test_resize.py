@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segkit.ops.resize import resize, resize_like
+from segkit.ops.resize import resize, resize_branchless, resize_like
 
 RAMP = torch.arange(4.0).view(1, 1, 1, 4).expand(1, 1, 3, 4)
 
@@ -26,3 +26,11 @@ def test_every_mode_takes_either_setting(mode: str, align_corners: bool) -> None
 
 def test_resize_like_takes_only_the_size() -> None:
     assert resize_like(torch.randn(2, 3, 4, 5), torch.randn(1, 9, 8, 7)).shape == (2, 3, 8, 7)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (7, 9), (2, 11), (13, 2)])
+def test_without_a_branch_it_is_the_same(size: tuple[int, int], align_corners: bool) -> None:
+    x = torch.randn(2, 3, 5, 6)
+    found = resize_branchless(x, size, int(align_corners))
+    torch.testing.assert_close(found, resize(x, size, align_corners=align_corners), rtol=1e-5, atol=1e-6)

@@ -88,5 +88,6 @@ def doubtful_points(logits: Tensor, doubt: Callable[[Tensor], Tensor], draw: Poi
 def cell_centres(indices: Tensor, size: tuple[int, int]) -> Tensor:
     """Centres of the cells of an H x W map, counted along its rows: (N, P) int64 -> (N, P, 2) float32."""
     height, width = size
-    x, y = (indices % width + 0.5) / width, (indices // width + 0.5) / height
-    return torch.stack([x, y], dim=-1)
+    rows = indices // width
+    columns = indices - rows * width  # not the remainder, which ONNX's exporter has of fixed sizes only
+    return torch.stack([(columns + 0.5) / width, (rows + 0.5) / height], dim=-1)

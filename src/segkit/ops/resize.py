@@ -1,7 +1,10 @@
 """Resizing of feature maps and logits."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from segkit.ops.sizes import int_max
 
 _CORNERED = ("bilinear", "bicubic")  # the other modes have no corners to line up
 
@@ -30,3 +33,24 @@ def halve(x: Tensor, *, align_corners: bool) -> Tensor:
     if min(x.shape[-2:]) < 2:
         return resize(x, (max(x.shape[2] // 2, 1), max(x.shape[3] // 2, 1)), align_corners=align_corners)
     return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=align_corners)
+
+
+def resize_branchless(x: Tensor, size: tuple[int, int], aligned: int) -> Tensor:
+    """As :func:`resize`, bilinearly, with ``aligned`` 1 or 0 for ``align_corners`` true or false.
+
+    Two products with matrices that are built from the sizes at hand: where ``aligned`` follows from the size, an export
+    with dynamic size would keep the one that it was traced with.
+    """
+    rows, columns = (_bilinear(x.shape[dim], side, aligned, x) for dim, side in ((2, size[0]), (3, size[1])))
+    return rows @ x @ columns.T
+
+
+def _bilinear(before: int, after: int, aligned: int, like: Tensor) -> Tensor:
+    """(after, before) weights of the old cells in each new one. ONNX's exporter wants whole numbers for sizes."""
+    cell = torch.arange(after, device=like.device)
+    cornered = cell * (before - 1) / int_max(after - 1, 1)
+    centred = (2 * cell + 1) * before / (2 * after) - 0.5
+    place = torch.where((cell * 0 + aligned).bool(), cornered, centred)
+    distance = (place[:, None] - torch.arange(before, device=like.device)).abs()
+    weights = (1 - distance).clamp(min=0)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(like.dtype)  # beyond the outer centres, one cell is all

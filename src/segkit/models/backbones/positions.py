@@ -9,6 +9,8 @@ from torch import Tensor
 Size = tuple[int, int]
 """Rows and columns of cells."""
 
+# Below, what needs no resizing is resized in an export, too, to the same numbers: else it would be for that size alone.
+
 
 def resize_positions(positions: Tensor, before: Size, after: Size, *, prefix: int, mode: str) -> Tensor:
     """Position embeddings (1, prefix + rows * columns, D) for another grid; those of the prefix tokens stay.
@@ -20,7 +22,7 @@ def resize_positions(positions: Tensor, before: Size, after: Size, *, prefix: in
         prefix: number of tokens in front.
         mode: ``bilinear`` or ``bicubic``.
     """
-    if before == after:
+    if before == after and not torch.compiler.is_compiling():
         return positions
     grid = positions[:, prefix:].unflatten(1, before).movedim(-1, 1)  # (1, D, rows, columns)
     resized = F.interpolate(grid, after, mode=mode, align_corners=False)
@@ -35,7 +37,7 @@ def resize_bias_table(table: Tensor, before: Size, after: Size) -> Tensor:
         before: the window that it is for.
         after: the window that is wanted.
     """
-    if before == after:
+    if before == after and not torch.compiler.is_compiling():
         return table
     spans = _offsets(before)
     count = spans[0] * spans[1]

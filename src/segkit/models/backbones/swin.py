@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch.nn.functional as F
-from timm.models.swin_transformer import SwinTransformerBlock
+import torch
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from torch import Tensor
 
 from segkit.config.backbones import SwinTransformerConfig
 from segkit.models.backbones.norms import set_layer_norm_eps
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
+from segkit.ops.sizes import joined_windows, pad_cells_to_whole, pad_to_whole, windows_of
 from segkit.registry import BACKBONES
 
 _TIMM_WEIGHTS: dict[Any, tuple[str, str]] = {  # (embed_dim, depths, window_size) -> name, tag
@@ -22,6 +23,8 @@ _TIMM_WEIGHTS: dict[Any, tuple[str, str]] = {  # (embed_dim, depths, window_size
     (192, (2, 2, 18, 2), 12): ("swin_large_patch4_window12_384", "ms_in22k"),
 }
 _PATCH = 4
+_FAR = -100.0
+"""What an attention loses between cells that are no neighbours; the published weights were trained with it."""
 
 
 @BACKBONES.register(SwinTransformerConfig)
@@ -56,19 +59,43 @@ class SwinTransformer(TimmBackbone):
         for module in model.modules():
             if isinstance(module, SwinTransformerBlock):
                 module.__class__ = _PaddedBlock
+            if isinstance(module, PatchMerging):
+                module.__class__ = _PaddedMerging
         super().__init__(config, model, config.out_indices, level_norm_eps=config.norm_eps)
 
     def _maps(self, images: Tensor) -> Mapping[int, Tensor]:
-        height, width = images.shape[-2:]
-        return super()._maps(F.pad(images, (0, -width % _PATCH, 0, -height % _PATCH)))
+        return super()._maps(pad_to_whole(images, (_PATCH, _PATCH)))
+
+
+class _PaddedMerging(PatchMerging):
+    """timm's, with sizes that an exporter can follow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad_cells_to_whole(x, (2, 2)))
 
 
 class _PaddedBlock(SwinTransformerBlock):
     """Pads to whole windows before the shift, as the paper's code does; timm pads behind it, so zeros lie elsewhere."""
 
     def _attn(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]  # (N, H, W, C)
-        rows, columns = self.window_size
-        padded = F.pad(x, (0, 0, 0, -width % columns, 0, -height % rows))
-        attended: Tensor = super()._attn(padded)  # type: ignore[no-untyped-call]
-        return attended[:, :height, :width]
+        (height, width), sides, shifts = x.shape[1:3], self.window_size, self.shift_size
+        padded = pad_cells_to_whole(x, sides)
+        if any(shifts):
+            padded = padded.roll((-shifts[0], -shifts[1]), (1, 2))
+        windows = windows_of(padded, sides)
+        attended = self.attn(windows.flatten(0, 2), mask=self._apart(padded) if any(shifts) else None)
+        joined = joined_windows(attended.view_as(windows), sides)
+        if any(shifts):
+            joined = joined.roll(shifts, (1, 2))
+        return joined[:, :height, :width]
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """What cells of a window that come from different ends of a shifted map lose: (windows, cells, cells)."""
+        ends = [
+            (place >= size - side).long() + (place >= size - shift)
+            for size, side, shift in zip(x.shape[1:3], self.window_size, self.shift_size, strict=True)
+            for place in [torch.arange(size, device=x.device)]
+        ]
+        regions = windows_of((3 * ends[0][:, None] + ends[1])[None, :, :, None], self.window_size)
+        regions = regions.flatten(0, 2)[:, :, 0]  # (windows, cells)
+        return _FAR * (regions[:, :, None] != regions[:, None, :]).to(x.dtype)

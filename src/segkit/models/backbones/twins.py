@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from timm.models import checkpoint
 from timm.models.twins import LocallyGroupedAttn
@@ -12,6 +13,7 @@ from segkit.config.backbones import PCPVTConfig, SVTConfig, TwinsConfig
 from segkit.models.backbones.norms import set_layer_norm_eps
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
+from segkit.ops.sizes import joined_windows, pad_cells_to_whole, pad_to_whole, windows_of
 from segkit.registry import BACKBONES
 
 _PCPVT_WEIGHTS: dict[Any, tuple[str, str]] = {  # (embed_dims, depths) -> name, tag
@@ -53,8 +55,7 @@ class Twins(TimmBackbone):
         """(N, C, H, W) -> (N, C', H', W'), the size rounded up."""
         model = self.model
         embed = model.patch_embeds[stage]
-        (rows, columns), (height, width) = embed.patch_size, x.shape[-2:]
-        tokens, size = embed(F.pad(x, (0, -width % columns, 0, -height % rows)))  # (N, L, C')
+        tokens, size = embed(pad_to_whole(x, embed.patch_size))  # (N, L, C')
         tokens = model.pos_drops[stage](tokens)
         for index, block in enumerate(model.blocks[stage]):
             tokens = checkpoint(block, tokens, size) if model.grad_checkpointing else block(tokens, size)
@@ -112,29 +113,27 @@ class _MaskedWindows(LocallyGroupedAttn):
     """
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        (height, width), side = size, self.ws
-        below, right = -height % side, -width % side
-        padded = F.pad(x.unflatten(1, size), (0, 0, 0, right, 0, below))  # (N, H', W', C)
-        mask = None
-        if below and right:
-            inside = padded.new_zeros(1, *padded.shape[1:3], 1)
-            inside[:, :height, :width] = 1
-            inside = _windows(inside, side)[0, ..., 0]  # (windows, cells)
-            mask = (inside[:, :, None] == inside[:, None, :]).unsqueeze(1)  # (windows, 1, cells, cells)
-        windows = _windows(padded, side)  # (N, windows, cells, C)
-        query, key, value = self.qkv(windows).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        (height, width), sides = size, (self.ws, self.ws)
+        padded = pad_cells_to_whole(x.unflatten(1, size), sides)
+        windows = windows_of(padded, sides)  # (N, rows, columns, cells, C)
+        cells = windows.flatten(0, 2)
+        query, key, value = self.qkv(cells).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.attn_drop.p if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        cells = attended.transpose(2, 3).flatten(-2).unflatten(2, (side, side))  # (N, windows, side, side, C)
-        grid = cells.unflatten(1, ((height + below) // side, (width + right) // side)).transpose(2, 3)
-        joined = grid.flatten(3, 4).flatten(1, 2)[:, :height, :width]  # (N, H, W, C)
-        return self.proj_drop(self.proj(joined.flatten(1, 2)))
+        seen = _seen(size, padded, sides).repeat(x.shape[0], 1, 1).unsqueeze(1)  # (windows, 1, cells, cells)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout)
+        joined = joined_windows(attended.transpose(1, 2).flatten(2).view_as(windows), sides)
+        return self.proj_drop(self.proj(joined[:, :height, :width].flatten(1, 2)))
 
 
-def _windows(x: Tensor, side: int) -> Tensor:
-    """(N, rows * side, columns * side, C) -> (N, rows * columns, side * side, C)."""
-    split = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (N, rows, side, columns, side, C)
-    return split.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+def _seen(size: tuple[int, int], padded: Tensor, sides: tuple[int, int]) -> Tensor:
+    """Which cells of a window see each other: (windows, cells, cells). No branch, so that any size can be exported."""
+    inside = [
+        torch.arange(whole, device=padded.device) < length
+        for whole, length in zip(padded.shape[1:3], size, strict=True)
+    ]
+    one_side_is_whole = inside[0].all() | inside[1].all()
+    cells = windows_of((inside[0][:, None] & inside[1])[None, :, :, None], sides).flatten(0, 2)[:, :, 0]
+    return (cells[:, :, None] == cells[:, None, :]) | one_side_is_whole
 
 
 def _arguments(config: TwinsConfig) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from segkit.layers.classifier import Classifier
 from segkit.layers.conv import ConvNormAct
 from segkit.models.heads.base import Head
 from segkit.ops.point_masks import place_masks
-from segkit.ops.resize import resize
+from segkit.ops.resize import resize_branchless
+from segkit.ops.sizes import int_max, int_min
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec
 
@@ -37,10 +38,10 @@ class PointwiseAttention(nn.Module):
             ConvNormAct(config.channels, config.channels, 1), nn.Conv2d(config.channels, cells, 1, bias=False)
         )
 
-    def forward(self, x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    def forward(self, x: Tensor, size: tuple[int, int], aligned: int) -> Tensor:
         x = self.reduce(x)
         if self.config.shrink_factor != 1:
-            x = resize(x, size, align_corners=align_corners)
+            x = resize_branchless(x, size, aligned)
         weights = self._weights(self.mask(x))  # (N, L, L): [n, p, q] is what q takes from p
         if self.config.psa_softmax:
             weights = weights.softmax(dim=1).to(x.dtype)
@@ -88,18 +89,17 @@ class PSANet(Head):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         x = features[-1]
-        size, align_corners = self._shrunken(x)
-        attended = torch.cat([branch(x, size, align_corners) for branch in self.branches], dim=1)
+        size, aligned = self._shrunken(x)
+        attended = torch.cat([branch(x, size, aligned) for branch in self.branches], dim=1)
         framed = self.project(F.pad(attended, (1, 1, 1, 1)))  # the reference's 1x1 convolution pads its map
-        back = resize(framed, (x.shape[2], x.shape[3]), align_corners=align_corners)
+        back = resize_branchless(framed, (x.shape[2], x.shape[3]), aligned)
         return self.classify(self.fuse(torch.cat([x, back], dim=1)))
 
-    def _shrunken(self, x: Tensor) -> tuple[tuple[int, int], bool]:
-        """Size of the attention's map, and how the corners line up between it and the feature."""
-        height, width = x.shape[-2:]
-        factor = self.shrink_factor
+    def _shrunken(self, x: Tensor) -> tuple[tuple[int, int], int]:
+        """Size of the attention's map, and whether the corners line up between it and the feature."""
+        (height, width), factor = x.shape[-2:], self.shrink_factor
         if factor == 1:
-            return (height, width), self.align_corners
-        if height % factor and width % factor:  # as 97 = 8 * 12 + 1: both ends have a cell of their own
-            return ((height - 1) // factor + 1, (width - 1) // factor + 1), True
-        return (max(height // factor, 1), max(width // factor, 1)), False
+            return (height, width), int(self.align_corners)
+        # If neither side divides, as 97 = 8 * 12 + 1, both ends have a cell of their own.
+        aligned = int_min(height % factor, 1) * int_min(width % factor, 1)
+        return (int_max(height // factor + aligned, 1), int_max(width // factor + aligned, 1)), aligned
