@@ -70,6 +70,10 @@ class CheckpointError(SegkitError):
     """A checkpoint or weights file that is missing, torn, foreign or of another model."""
 
 
+class ExportError(SegkitError):
+    """A model that a format cannot hold, a file that does something else, or a package that is missing."""
+
+
 class TrainingError(SegkitError):
     """Training cannot go on (non-finite loss, a dead or stuck rank); names step and last checkpoint."""
 

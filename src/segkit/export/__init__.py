@@ -1,1 +1,1 @@
-"""What is made of checkpoints for use elsewhere."""
+"""Trained models for other runtimes: ONNX, torch.export, AOTInductor, TorchScript, TensorRT, INT8."""
