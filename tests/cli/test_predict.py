@@ -14,7 +14,8 @@ from support.checkpoints import write_untrained
 from support.runs import tiny_config
 
 import segkit
-from segkit.cli.predict import find_jobs, main
+from segkit.cli.predict import main
+from segkit.data.inputs import find_jobs
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,8 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 
 def results(output: Path) -> list[str]:
-    return sorted(str(p.relative_to(output)) for p in output.rglob("*") if p.is_file())
+    """What lies in the folders of the kinds of results."""
+    return sorted(str(p.relative_to(output)) for p in output.glob("*/**/*") if p.is_file())
 
 
 def test_a_folder_becomes_masks_and_overlays(checkpoint: Path, images: Path, tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_bad_inputs_are_named_and_the_others_done(
     (images / "torn.png").write_bytes((images / "a.png").read_bytes()[:200])
     (images / "text.jpg").write_text("hello")
     output = tmp_path / "out"
-    code = run(checkpoint, images, tmp_path / "missing.png", f"{tmp_path}/*.gif", "-o", output, "--no-overlays")
+    code = run(checkpoint, images, tmp_path / "missing.png", f"{tmp_path}/*.gif", "-o", output, "--save=masks")
     assert code == 2
     assert results(output) == ["masks/a.png", "masks/deeper/b.png"]
     told = capsys.readouterr()
@@ -112,6 +114,11 @@ def test_options_reach_the_model(checkpoint: Path, images: Path, tmp_path: Path)
         (["INPUT", "--weights", "ema"], "has no averaged weights"),
         (["INPUT", "--device", "cuda:99"], "device: there is no cuda:99"),
         (["INPUT", "--opacity", "2"], "--opacity must be from 0 to 1"),
+        (["INPUT", "--save", "mask"], "--save: unknown kind 'mask', did you mean 'masks'?; kinds: masks, overlays"),
+        (["INPUT", "--save", ","], "--save: no kind is named"),
+        (["INPUT", "--save", "geotiff"], "no input is a TIFF"),
+        (["INPUT", "--raster-above", "-1"], "--raster-above must not be negative"),
+        (["INPUT", "trainer.devices=none"], "trainer.devices: must be a positive integer"),
         (["/nowhere/x.png"], "/nowhere/x.png: no such file or folder"),
         (["EMPTY"], "the folder holds no image"),
     ],

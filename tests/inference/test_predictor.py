@@ -20,10 +20,11 @@ from segkit.config.component import to_plain
 from segkit.config.datasets import FolderDatasetConfig
 from segkit.config.inference import InferenceConfig, TTAConfig
 from segkit.config.transforms import NormalizeConfig, PaddingConfig, RandomFlipConfig, ResizeConfig
-from segkit.errors import CheckpointError, ConfigError, DatasetError
+from segkit.errors import CheckpointError, ConfigError, DatasetError, SegkitError
 from segkit.inference.options import inference_options
 from segkit.inference.predictor import Predictor
 from segkit.inference.saved import SavedModel
+from segkit.inference.video import Video, VideoWriter
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,95 @@ def test_a_file_an_image_and_an_array_are_the_same(
     assert expected.mask.shape == (45, 60)
     assert expected.mask.dtype == np.uint8
     assert len(np.unique(expected.mask)) > 1
+
+
+def test_tensors_are_taken_as_torchvision_has_them(predictor: Predictor, image: NDArray[np.uint8]) -> None:
+    expected = predictor(image).mask
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    np.testing.assert_array_equal(predictor(tensor).mask, expected)
+    np.testing.assert_array_equal(predictor(tensor / 255).mask, expected)
+    assert [r.mask.shape for r in predictor(torch.stack([tensor, tensor]))] == [(45, 60)] * 2
+    with pytest.raises(DatasetError, match="from 0 to 1, not normalised"):
+        predictor(tensor / 255 - 0.5)
+    with pytest.raises(DatasetError, match=r"height x width x 3 .got 45 x 60 x 4"):
+        predictor(torch.cat([tensor, tensor[:1]]))
+    with pytest.raises(DatasetError, match=r"a path, a PIL image, an array or a tensor .got int"):
+        predictor(3)  # type: ignore[call-overload]
+
+
+def test_a_generator_is_read_as_its_results_are(predictor: Predictor, image: NDArray[np.uint8]) -> None:
+    read: list[int] = []
+
+    def endless() -> Any:
+        for number in range(1000):
+            read.append(number)
+            yield image
+
+    results = predictor(endless())
+    assert [next(results).name for _ in range(3)] == ["0", "1", "2"]
+    assert len(read) <= 3 + predictor.batch_size
+
+
+def test_a_video_is_its_frames(predictor: Predictor, image: NDArray[np.uint8], tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.webm", 10) as writer:
+        for _ in range(5):
+            writer.write(image)
+    frames = list(Video.open(tmp_path / "a.webm").frames())
+    found = list(predictor(tmp_path / "a.webm"))
+    assert len(found) == 5
+    np.testing.assert_array_equal(found[3].mask, predictor(frames[3]).mask)
+
+
+def test_a_class_has_its_own_map(predictor: Predictor, image: NDArray[np.uint8]) -> None:
+    result = predictor(image)
+    np.testing.assert_array_equal(result.prob("disc"), result.probs[1])
+    with pytest.raises(SegkitError, match="no class is called 'dics', did you mean 'disc'"):
+        result.prob("dics")
+    assert sum(result.shares().values()) == pytest.approx(1)
+    assert max(result.shares(), key=result.shares().__getitem__) == next(iter(result.shares()))
+
+
+def test_probs_are_written_with_their_classes(predictor: Predictor, image: NDArray[np.uint8], tmp_path: Path) -> None:
+    result = predictor(image)
+    result.save_probs(tmp_path / "a.npz", half=True)
+    with np.load(tmp_path / "a.npz") as saved:
+        assert saved["probs"].dtype == np.float16
+        np.testing.assert_allclose(saved["probs"], result.probs, atol=1e-3)
+        assert saved["classes"].tolist() == list(predictor.info.names)
+
+
+def test_probs_kept_at_once_are_those_of_a_second_look(predictor: Predictor, image: NDArray[np.uint8]) -> None:
+    (kept,) = predictor.predict([predictor.read(image)], probs=True)
+    np.testing.assert_array_equal(kept.probs, predictor(image).probs)
+    np.testing.assert_array_equal(kept.mask, predictor(image).mask)
+
+
+def test_changes_are_those_of_the_command_line(checkpoint: Path, image: NDArray[np.uint8]) -> None:
+    changes = ["inference.mode=slide", "inference.crop_size=[16,16]", "inference.stride=[10,10]", "amp=bf16"]
+    changed = segkit.load(checkpoint, device="cpu", changes=changes)
+    assert (changed.options.mode, changed.config.amp.enabled) == ("slide", True)
+    assert changed(image).mask.shape == (45, 60)
+    with pytest.raises(ConfigError, match="did you mean 'crop_size'"):
+        segkit.load(checkpoint, device="cpu", changes=["inference.crop_siz=[16,16]"])
+
+
+def test_fewer_images_are_taken_where_memory_ends(checkpoint: Path, image: NDArray[np.uint8]) -> None:
+    predictor = segkit.load(checkpoint, device="cpu")
+    predictor.batch_size = 5
+    expected = [r.mask for r in predictor([image] * 5)]
+    forward: Callable[..., torch.Tensor] = predictor.model.forward
+    holds = 2
+
+    def small(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > holds:
+            raise torch.OutOfMemoryError
+        return forward(images)
+
+    predictor.model.forward = small  # type: ignore[method-assign]
+    np.testing.assert_array_equal([r.mask for r in predictor([image] * 5)], expected)
+    holds = 0
+    with pytest.raises(SegkitError, match=r"45 x 60 pixels .* use inference.mode=slide"):
+        predictor(image)
 
 
 def test_several_images_come_out_in_order_at_their_own_sizes(
@@ -184,7 +274,7 @@ def test_nothing_that_a_checkpoint_names_is_imported(tmp_path: Path, monkeypatch
         ({"config": {"head": {"type": "Gone"}}}, "its configuration does not fit this segkit: head"),
         ({"config": {"backbone": 3}}, "its configuration does not fit this segkit"),
         ({"config": None}, "without config"),
-        ({"classes": ["a", "b"]}, "has 7 classes that are not the 2"),
+        ({"classes": ["a", "b"], "palette": [[0, 0, 0], [1, 1, 1]]}, "has 7 classes that are not the 2"),
         ({"model": {}}, "weights of another model: .* is missing"),
     ],
 )

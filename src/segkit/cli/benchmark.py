@@ -11,9 +11,13 @@ BENCHMARKS = {
     "pipeline": "decoding and augmentation of training images, against albumentations and step by step",
     "step": "the training step, against a plain PyTorch loop",
     "loss": "cross entropy of 150 classes in bands of rows, against the whole at once",
+    "slide": "sliding windows, against windows padded to the full image",
     "evaluation": "the confusion matrix, against histograms for each class",
 }
-TABLES = {"models": "what every head and backbone can do: a table; -h after it tells its arguments"}
+TABLES = {
+    "models": "what every head and backbone can do: a table; -h after it tells its arguments",
+    "raster": "a raster of 30 000 x 30 000 pixels: time and peak memory; -h after it tells its arguments",
+}
 """What takes arguments of its own, and is no part of ``all``."""
 
 
@@ -27,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     listing = "\n".join(f"  {name:{width}}  {what}" for name, what in (BENCHMARKS | TABLES).items())
     parser = argparse.ArgumentParser(
         prog="segkit-benchmark",
-        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them but models",
+        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them but the last two",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("benchmark", choices=[*BENCHMARKS, *TABLES, "all"], metavar="BENCHMARK")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of models")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of models and raster")
     args = parser.parse_args(argv)
     chosen = args.benchmark
     if args.arguments and chosen not in TABLES:

@@ -7,9 +7,10 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segkit.cli.arguments import changes, is_override, require_checkpoint
+from segkit.cli.arguments import is_override, require_checkpoint
 from segkit.cli.errors import user_errors
 from segkit.config.component import to_plain
+from segkit.config.overrides import changes
 from segkit.config.segmentor import SegmentorConfig
 from segkit.errors import ConfigError, Problem
 

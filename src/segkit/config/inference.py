@@ -16,7 +16,7 @@ class TTAConfig:
     flip: bool = False
     """Look at the mirrored image too."""
     swaps: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] | None = None
-    """Pairs of class ids that a mirrored look exchanges; null takes those of the training flip, or of the data set."""
+    """Pairs of class ids that a mirrored look exchanges; null takes those of the training flip."""
 
 
 @component
@@ -29,8 +29,10 @@ class InferenceConfig:
     """(height, width) of a window; slide needs it."""
     stride: tuple[PositiveInt, PositiveInt] | None = None
     """(vertical, horizontal) pixels between windows; slide needs it."""
-    window_batch: PositiveInt = 4
-    """Windows that go through the model together."""
+    window_batch: PositiveInt | Literal["auto"] = "auto"
+    """Windows that go through the model together; auto goes by memory. Too many are halved."""
+    blend: Literal["uniform", "gaussian", "hann"] = "uniform"
+    """What a window counts where several overlap: the same everywhere, or less towards its rim."""
     average: Literal["logits", "probs"] = "logits"
     """What windows and looks are averaged as; probs takes the softmax before any resize."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5

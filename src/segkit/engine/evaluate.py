@@ -1,7 +1,6 @@
 """Evaluating a checkpoint: the code path of the training's own evaluation, in one process or in several."""
 
 import json
-import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,22 +10,20 @@ from typing import Any
 
 import torch
 import torch.distributed as torch_dist
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-from segkit import errors
 from segkit.build import build_loader, build_preprocessor
 from segkit.config.component import to_plain
 from segkit.engine.amp import Precision
+from segkit.engine.apart import run_apart
 from segkit.engine.devices import choose_device, set_backends, share_of_threads
 from segkit.engine.evaluator import Evaluator
 from segkit.engine.process import is_external, open_store, process_group
-from segkit.errors import DatasetError, SegkitError
+from segkit.errors import DatasetError
 from segkit.inference.options import inference_options
 from segkit.inference.predictor import pick_device
 from segkit.inference.saved import SavedModel, Weights
 from segkit.metrics.scores import Scores
 from segkit.registry import DATASETS
-from segkit.types import Dataset
 
 
 @dataclass(frozen=True)
@@ -69,81 +66,50 @@ def evaluate(saved: SavedModel, request: Request, *, on_batch: Callable[[int], N
             return scores if torch_dist.get_rank() == 0 else None
     if request.processes > 1:
         return _evaluate_apart(saved, request)
-    return _evaluate_here(saved, request, choose(saved, request), on_batch)
-
-
-def choose(saved: SavedModel, request: Request) -> torch.device:
-    """The device of a single process, its backends set."""
     device = choose_device(saved.config.trainer, 0) if request.device is None else pick_device(request.device)
     set_backends(saved.config.trainer, saved.config.trainer.num_threads or None)
-    return device
-
-
-def prepare(saved: SavedModel, request: Request, device: torch.device) -> tuple[Dataset, Evaluator]:
-    """The split, and what looks at this process's share of it.
-
-    Raises:
-        SegkitError: files are missing.
-    """
-    config = saved.config
-    config.dataset.require_root()
-    dataset: Dataset = DATASETS.build(config.dataset, request.split or config.dataset.val_split)
-    evaluator = Evaluator(
-        build_loader(config, "val", dataset),
-        build_preprocessor(config).to(device),
-        inference_options(config, tta=request.tta),
-        num_classes=len(saved.info.names),
-        precision=Precision(config.amp, device),
-        device=device,
-    )
-    return dataset, evaluator
+    return _evaluate_here(saved, request, device, on_batch)
 
 
 def _evaluate_here(
     saved: SavedModel, request: Request, device: torch.device, on_batch: Callable[[int], None] | None = None
 ) -> Scores:
     """The scores of all processes, from this one's share of the split."""
-    dataset, evaluator = prepare(saved, request, device)
+    config = saved.config
+    config.dataset.require_root()
+    dataset = DATASETS.build(config.dataset, request.split or config.dataset.val_split)
     if dataset[0].mask is None:
-        split = request.split or saved.config.dataset.val_split
-        text = "--submission FILE.zip writes the predictions as its benchmark wants them"
-        raise DatasetError(f"split {split!r} has no labels to compare with; {text}")
-    count = len(evaluator.loader.batches)
+        raise DatasetError(
+            f"split {request.split or config.dataset.val_split!r} has no labels; segkit-predict needs none"
+        )
+    loader = build_loader(config, "val", dataset)
+    evaluator = Evaluator(
+        loader,
+        build_preprocessor(config).to(device),
+        inference_options(config, tta=request.tta),
+        num_classes=len(saved.info.names),
+        precision=Precision(config.amp, device),
+        device=device,
+    )
+    count = len(loader.batches)
     check = (lambda: None) if on_batch is None else (lambda: on_batch(count))
     return evaluator({"": saved.build(device, request.weights)}, check=check)[""]
 
 
 def _evaluate_apart(saved: SavedModel, request: Request) -> Scores:
     """Starts the processes and waits for them."""
-    with tempfile.TemporaryDirectory(prefix="segkit-test-") as folder:
-        arguments = (str(saved.path), to_plain(saved.config), request, folder)
-        logging.getLogger("torch.multiprocessing.spawn").setLevel(
-            logging.ERROR
-        )  # it tells whom it stops after an error
-        try:
-            spawn(_process, arguments, nprocs=request.processes)
-        except (ProcessRaisedException, ProcessExitedException):
-            told = sorted(Path(folder).glob("error-*.json"))
-            if not told:
-                raise
-            error = json.loads(told[0].read_text(encoding="utf-8"))
-            raise getattr(errors, error["kind"], SegkitError)(error["text"]) from None
-        return Scores.from_plain(json.loads((Path(folder) / "scores.json").read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory(prefix="segkit-test-") as results:
+        run_apart(_process, (str(saved.path), to_plain(saved.config), request, results), request.processes)
+        return Scores.from_plain(json.loads((Path(results) / "scores.json").read_text(encoding="utf-8")))
 
 
-def _process(rank: int, checkpoint: str, tree: dict[str, Any], request: Request, folder: str) -> None:
-    """One of several processes; a user's mistake is left in a file for the first one to tell."""
-    os.environ["LOCAL_RANK"] = str(rank)
-    try:
-        saved = SavedModel.read(checkpoint, lambda current: current.update(tree))
-        trainer = saved.config.trainer
-        set_backends(trainer, share_of_threads(trainer, request.processes))
-        store = torch_dist.FileStore(f"{folder}/store", request.processes)  # type: ignore[attr-defined]
-        with process_group(saved.config, store, rank, request.processes):
-            scores = _evaluate_here(saved, request, choose_device(trainer, rank))
-        if rank == 0:
-            (Path(folder) / "scores.json").write_text(json.dumps(scores.to_plain()), encoding="utf-8")
-    except SegkitError as error:
-        told = json.dumps({"kind": type(error).__name__, "text": str(error)})
-        (Path(folder) / f"error-{rank}.json").write_text(told, encoding="utf-8")
-        raise
+def _process(rank: int, folder: str, checkpoint: str, tree: dict[str, Any], request: Request, results: str) -> None:
+    """One of several processes."""
+    saved = SavedModel.read(checkpoint, lambda current: current.update(tree))
+    trainer = saved.config.trainer
+    set_backends(trainer, share_of_threads(trainer, request.processes))
+    store = torch_dist.FileStore(f"{folder}/store", request.processes)  # type: ignore[attr-defined]
+    with process_group(saved.config, store, rank, request.processes):
+        scores = _evaluate_here(saved, request, choose_device(trainer, rank))
+    if rank == 0:
+        (Path(results) / "scores.json").write_text(json.dumps(scores.to_plain()), encoding="utf-8")

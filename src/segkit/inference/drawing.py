@@ -1,5 +1,6 @@
 """Pictures of classes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -50,3 +51,10 @@ def to_rgb(image: NDArray[Any]) -> Pixels:
         return np.ascontiguousarray(picture)
     low, high = float(picture.min()), float(picture.max())
     return ((picture - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def shares_of(counts: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
+    """The share of each class that is seen, the largest first, from how many pixels have each id."""
+    counts = counts[: len(names)]
+    seen = sorted(np.flatnonzero(counts).tolist(), key=lambda index: -counts[index])
+    return {names[index]: float(counts[index] / counts.sum()) for index in seen}

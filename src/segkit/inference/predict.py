@@ -59,7 +59,7 @@ def predict_classes(
     A single class is 1 where its probability reaches ``config.threshold``, else 0. Scores exist for a block of rows
     at a time only; the result is that of all rows at once.
     """
-    return torch.cat([_decided(block, config) for _, block in _blocks(model, images, config, size, box)], dim=1)
+    return torch.cat([decided(block, config) for _, block in _blocks(model, images, config, size, box)], dim=1)
 
 
 def predict_batch(
@@ -139,8 +139,8 @@ def _resized(look: Look, size: Size, start: int, stop: int, align_corners: bool)
     return resize_rows(band, first, look.height, size, start, stop, align_corners=align_corners)
 
 
-def _decided(scores: Tensor, config: InferenceConfig) -> Tensor:
-    """(N, K, H, W) -> (N, H, W) uint8."""
+def decided(scores: Tensor, config: InferenceConfig) -> Tensor:
+    """The likeliest class of (N, K, H, W) scores: (N, H, W) uint8."""
     if scores.shape[1] > 1:
         return scores.max(dim=1).indices.to(torch.uint8)  # argmax takes five times as long on the CPU
     probs = scores if config.average == "probs" else scores.sigmoid()

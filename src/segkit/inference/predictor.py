@@ -1,85 +1,33 @@
 """The predictor for everyday use: images in, masks out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+from torch import Tensor
 
 from segkit.build import build_pipeline, build_preprocessor
+from segkit.config.overrides import changes as read_changes
 from segkit.config.transforms import PaddingConfig
-from segkit.data.io import read_image
 from segkit.data.loader import collate, to_batch
-from segkit.errors import ConfigError, DatasetError, Problem
-from segkit.inference.drawing import Pixels, color_mask, mask_classes, overlay
+from segkit.errors import ConfigError, Problem
+from segkit.inference.batches import is_out_of_memory, too_large
+from segkit.inference.drawing import Pixels
 from segkit.inference.options import inference_options
+from segkit.inference.pixels import Source, pixels_of
 from segkit.inference.precision import autocast
 from segkit.inference.predict import predict_batch, predict_probs
+from segkit.inference.prediction import Prediction
+from segkit.inference.rasters.segment import RasterResult, segment_raster
+from segkit.inference.rasters.source import open_raster
 from segkit.inference.saved import SavedModel, Weights
-from segkit.types import ClassInfo, Sample
-
-Source = str | Path | Image.Image | NDArray[Any]
-"""What can be predicted: a file, a PIL image, or (H, W, C) uint8 or uint16 pixels, RGB where C is 3."""
-
-
-@dataclass(frozen=True, eq=False)  # arrays have no plain answer to ==
-class Prediction:
-    """What the model sees in one image.
-
-    Attributes:
-        name: the file's name without suffix, or the image's number in the call.
-        mask: (H, W) uint8 class ids, as large as the image. Of a single class, 1 is that and 0 is the rest.
-        info: names and colours of the model's classes.
-        image: (H, W, C) pixels as read.
-    """
-
-    name: str
-    mask: Pixels
-    info: ClassInfo = field(repr=False)
-    image: NDArray[Any] = field(repr=False)
-    _look: Callable[[], NDArray[np.float32]] = field(repr=False)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names by id; a single class comes after ``background``."""
-        return mask_classes(self.info).names
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """RGB by id."""
-        return mask_classes(self.info).palette
-
-    @cached_property
-    def probs(self) -> NDArray[np.float32]:
-        """(K, H, W) probabilities of the classes, by a second look at the image, taken when first asked for.
-
-        A single class has one map, its own.
-        """
-        return self._look()
-
-    def colors(self) -> Pixels:
-        """(H, W, 3) RGB of the mask."""
-        return color_mask(self.mask, self.info)
-
-    def overlay(self, opacity: float = 0.5) -> Pixels:
-        """(H, W, 3) RGB: the image under the classes' colours; see :func:`segkit.inference.drawing.overlay`."""
-        return overlay(self.image, self.mask, self.info, opacity=opacity)
-
-    def save_mask(self, path: str | Path) -> None:
-        """Writes the class ids as a PNG with a palette, which viewers show in the classes' colours."""
-        image = Image.fromarray(self.mask)
-        image.putpalette([value for color in self.palette for value in color])
-        image.save(path)
-
-    def save_overlay(self, path: str | Path, opacity: float = 0.5) -> None:
-        """Writes the overlay; the suffix tells the format."""
-        Image.fromarray(self.overlay(opacity)).save(path, quality=92)  # of a JPEG; a PNG has none
+from segkit.inference.video import Video, is_video
+from segkit.types import Sample
 
 
 class Predictor:
@@ -121,14 +69,27 @@ class Predictor:
     def __call__(self, images: Source) -> Prediction: ...
     @overload
     def __call__(self, images: list[Source] | tuple[Source, ...]) -> list[Prediction]: ...
-    def __call__(self, images: Source | list[Source] | tuple[Source, ...]) -> Prediction | list[Prediction]:
+    @overload
+    def __call__(self, images: Iterator[Source]) -> Iterator[Prediction]: ...
+    def __call__(
+        self, images: Source | list[Source] | tuple[Source, ...] | Iterator[Source]
+    ) -> Prediction | list[Prediction] | Iterator[Prediction]:
         """Segments one image, or several.
+
+        A list, a tuple or a tensor (N, C, H, W) gives a list; an iterator, such as a generator, gives an iterator that
+        reads on as it is read; so does the path of a video, frame by frame.
 
         Raises:
             DatasetError: a file is missing or torn, or pixels are not what the model was trained on.
         """
+        if isinstance(images, Tensor) and images.ndim == 4:
+            images = list(images)
         if isinstance(images, (list, tuple)):
             return list(self.stream(images))
+        if isinstance(images, Iterator):
+            return self.stream(images)
+        if is_video(images):
+            return self.stream(Image.fromarray(frame) for frame in Video.open(images).frames())
         return next(self.stream([images]))
 
     def stream(self, images: Iterable[Source]) -> Iterator[Prediction]:
@@ -147,34 +108,63 @@ class Predictor:
         Raises:
             DatasetError: as when called.
         """
-        channels, upright = self.config.dataset.image_channels, self.config.dataset.apply_exif
-        path = None
-        if isinstance(image, (str, Path)):
-            path = Path(image)
-            name, pixels = path.stem, read_image(path, channels=channels, apply_exif=upright)
-        elif isinstance(image, Image.Image):
-            pixels = _from_pil(image, channels, apply_exif=upright)
-        else:
-            pixels = _from_array(image, channels)
-        return Sample(name, pixels, None, path=path, size=(pixels.shape[0], pixels.shape[1]))
+        path = Path(image) if isinstance(image, (str, Path)) else None
+        pixels = pixels_of(image, self.config.dataset)
+        size = (pixels.shape[0], pixels.shape[1])
+        return Sample(name if path is None else path.stem, pixels, None, path=path, size=size)
 
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """Segments samples; those that are equally large after the transforms go through the model together."""
+    def segment_raster(
+        self, source: str | Path, target: str | Path, *, on_progress: Callable[[float], None] | None = None
+    ) -> RasterResult:
+        """Segments a TIFF or Zarr raster of any size into a TIFF.
+
+        See :func:`segkit.inference.rasters.segment.segment_raster`.
+        """
+        with open_raster(Path(source)) as raster:
+            return segment_raster(self, raster, Path(target), on_progress=on_progress)
+
+    def predict(self, samples: Sequence[Sample], *, probs: bool = False) -> list[Prediction]:
+        """Segments samples; those that are equally large after the transforms go through the model together.
+
+        Args:
+            samples: of :meth:`read`.
+            probs: keep the probabilities, so that asking for them costs no second look.
+        """
+        if probs:
+            return [self._with_probs(sample) for sample in samples]
         ready = [self.pipeline(sample, np.random.default_rng(0)) for sample in samples]
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, sample in enumerate(ready):
             groups.setdefault(sample.image.shape, []).append(index)
         masks: dict[int, Pixels] = {}
         for indices in groups.values():
-            images, boxes = self._inputs([ready[i] for i in indices])
-            sizes = [samples[i].size for i in indices]
+            found = self._masks([ready[i] for i in indices], [samples[i].size for i in indices])
+            masks |= dict(zip(indices, found, strict=True))
+        return [self._prediction(sample, masks[i]) for i, sample in enumerate(samples)]
+
+    def _masks(self, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]) -> list[Pixels]:
+        """Class ids of transformed samples; half of them at a time where memory ends."""
+        images, boxes = self._inputs(samples)
+        try:
             with autocast(self.config.amp, self.device):
                 found = predict_batch(self.model, images, self.options, sizes=sizes, boxes=boxes)
-            masks |= {i: mask.cpu().numpy() for i, mask in zip(indices, found, strict=True)}
-        return [self._prediction(sample, masks[i]) for i, sample in enumerate(samples)]
+            return [mask.cpu().numpy() for mask in found]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(samples) == 1:
+                raise too_large(images) from error
+        del images  # before the next attempt
+        half = len(samples) // 2
+        return self._masks(samples[:half], sizes[:half]) + self._masks(samples[half:], sizes[half:])
 
     def _prediction(self, sample: Sample, mask: Pixels) -> Prediction:
         return Prediction(sample.name, mask, self.info, sample.image, lambda: self._probs(sample))
+
+    def _with_probs(self, sample: Sample) -> Prediction:
+        probs = self._probs(sample)
+        mask = probs.argmax(axis=0) if len(probs) > 1 else probs[0] >= self.options.threshold
+        return Prediction(sample.name, mask.astype(np.uint8), self.info, sample.image, lambda: probs)
 
     def _probs(self, sample: Sample) -> NDArray[np.float32]:
         images, boxes = self._inputs([self.pipeline(sample, np.random.default_rng(0))])
@@ -196,6 +186,7 @@ def load(
     device: str | torch.device | None = None,
     weights: Weights = "auto",
     tta: bool = False,
+    changes: Sequence[str] = (),
 ) -> Predictor:
     """A predictor from a checkpoint.
 
@@ -204,11 +195,14 @@ def load(
         device: where to compute; None takes the GPU if there is one.
         weights: ``model`` are those trained, ``ema`` their average; ``auto`` takes what ``trainer.monitor`` judged.
         tta: take several looks at each image, as ``inference.tta`` says.
+        changes: of its configuration, as on the command line: ``["inference=slide_512x1024", "amp=bf16"]``.
 
     Raises:
         CheckpointError: the file is missing, torn or foreign.
+        ConfigError: a change is wrong.
     """
-    return Predictor(SavedModel.read(path), device=device, weights=weights, tta=tta)
+    saved = SavedModel.read(path, read_changes(changes) if changes else None)
+    return Predictor(saved, device=device, weights=weights, tta=tta)
 
 
 def pick_device(name: str | torch.device | None) -> torch.device:
@@ -227,25 +221,3 @@ def pick_device(name: str | torch.device | None) -> torch.device:
         found = torch.cuda.device_count()
         raise ConfigError([Problem("device", f"there is no {device}; {found} GPUs are visible to torch")])
     return device
-
-
-def _from_pil(image: Image.Image, channels: int, *, apply_exif: bool) -> NDArray[Any]:
-    if apply_exif:
-        image = ImageOps.exif_transpose(image)
-    modes = {1: "L", 3: "RGB", 4: "RGBA"}
-    if channels not in modes:
-        raise DatasetError(f"a PIL image has no {channels} channels, as the model needs; give an array or a file")
-    pixels = np.asarray(image.convert(modes[channels]))
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
-
-
-def _from_array(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
-    """(H, W, channels) uint8 or uint16; grey is repeated where the model wants RGB."""
-    got = f"{' x '.join(map(str, pixels.shape))} {pixels.dtype}"
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise DatasetError(f"pixels must be uint8 or uint16, 0 to 255 or 65535 (got {got})")
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3 if channels == 3 else 1, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
-        raise DatasetError(f"pixels must be height x width x {channels} (got {got})")
-    return np.ascontiguousarray(pixels)

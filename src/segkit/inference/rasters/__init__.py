@@ -1,0 +1,1 @@
+"""Images larger than memory: read, segmented and written by windows."""
