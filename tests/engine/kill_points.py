@@ -199,7 +199,7 @@ class Trials:
         return self._from_outside(run, kind, f"{kind} after step {step}", rank)
 
     def _from_outside(self, run: Run, kind: str, text: str, rank: int) -> list[str]:
-        trainers = [run.pid] if self.processes == 1 else training_processes(run.pid)
+        trainers = [run.pid] if self.processes == 1 else children(run.pid)
         if kind == "disk":
             return self._fill_disk(run, text)
         if kind in ("SIGTERM", "SIGUSR1"):
@@ -229,7 +229,7 @@ class Trials:
         if self.is_disk:
             fill(filler)
         else:
-            limit_files(training_processes(run.pid) if self.processes > 1 else [run.pid])
+            limit_files(children(run.pid) if self.processes > 1 else [run.pid])
         try:
             code = run.wait()
         finally:
@@ -271,14 +271,6 @@ def told(folder: RunFolder, kind: str) -> list[dict[str, Any]]:
     """The log's records of one kind, but for the machine's part in them."""
     records = [record for record in read_log(folder.log) if record["kind"] == kind]
     return [{key: value for key, value in record.items() if key not in _MEASURED} for record in records]
-
-
-def training_processes(launcher: int) -> list[int]:
-    """The launcher's processes, by rank; [] if it is gone."""
-    try:
-        return children(launcher)
-    except subprocess.CalledProcessError:
-        return []
 
 
 def fill(filler: Path) -> None:

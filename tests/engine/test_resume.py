@@ -1,12 +1,8 @@
 """A run that was cut off, anywhere and anyhow, ends as if it never had been."""
 
 import os
-import random
 import signal
-import time
-from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,25 +96,3 @@ def test_a_longer_schedule_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture
     longer = replace(config, scheduler=replace(config.scheduler, max_epochs=2))
     assert train(longer, folder).step == 8
     assert "options changed since: scheduler.max_epochs: 1 -> 2" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_again_and_again_at_random_moments(tmp_path: Path, uninterrupted: Path, seed: int) -> None:
-    folder, config = tmp_path / "killed", tiny_config(**EVERYTHING)
-    rng = random.Random(seed)
-    kills = 0
-    while not RunFolder(folder).metrics.exists():
-        process = start(config, folder)
-        assert process.stdout is not None
-        steps = (line for line in process.stdout if "images/s" in line)
-        if len(list(islice(steps, rng.randint(1, 4)))):
-            time.sleep(rng.uniform(0, 0.3))  # somewhere in a step, a save or an evaluation
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        process.communicate()
-        assert kills < 30
-    assert kills >= 2
-    assert_same_state(folder, uninterrupted)
-    assert losses(folder) == losses(uninterrupted)

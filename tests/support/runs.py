@@ -144,6 +144,6 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 
 def children(pid: int) -> list[int]:
-    """Processes that ``pid`` started, in order."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True).stdout
+    """Processes that ``pid`` started, in order; none if it is gone."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
     return sorted(map(int, found.split()))

@@ -12,6 +12,7 @@ BENCHMARKS = {
     "step": "the training step, against a plain PyTorch loop",
     "loss": "cross entropy of 150 classes in bands of rows, against the whole at once",
     "slide": "sliding windows, against windows padded to the full image",
+    "safety": "the checks of each step and a checkpoint, as shares of a step",
     "evaluation": "the confusion matrix, against histograms for each class",
 }
 TABLES = {

@@ -82,7 +82,8 @@ def _timed(step: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _config(**parts: Any) -> Any:
+def pspnet(**parts: Any) -> Any:
+    """The configuration that the benchmarks train: PSPNet-R50-D8 with an auxiliary head, but for ``parts``."""
     from segkit.config.backbones import ResNetConfig
     from segkit.config.datasets import CityScapesDatasetConfig
     from segkit.config.heads import AuxiliaryConfig, FCNConfig, PSPNetConfig
@@ -109,7 +110,7 @@ def _plain_step(dtype: str) -> Callable[[], None]:
 
     from segkit.build import build_segmentor
 
-    config = _config()
+    config = pspnet()
     model = build_segmentor(config).train()
     images, target = _pixels(len(config.dataset.classes))
     images, target = images.float() / 255, target.long()
@@ -139,7 +140,7 @@ def _segkit_step(dtype: str) -> Callable[[], None]:
     from segkit.engine.step import TrainModel, TrainStep
     from segkit.types import Batch
 
-    config = _config(amp=AmpConfig(enabled=dtype == "bfloat16"))
+    config = pspnet(amp=AmpConfig(enabled=dtype == "bfloat16"))
     device = torch.device("cpu")
     precision = Precision(config.amp, device)
     segmentor = build_segmentor(config).to(memory_format=torch.channels_last)  # as the trainer does
@@ -169,7 +170,7 @@ def _whole_run(steps: int) -> dict[str, Any]:
     from segkit.engine.trainer import Trainer
 
     transforms = {"flip": RandomFlipConfig(), "photo": PhotoMetricDistortionConfig(), "normalize": NormalizeConfig()}
-    config = _config(
+    config = pspnet(
         dataset=ShapesConfig(image_size=(_SIZE, _SIZE), train_transforms=transforms, num_val=1),
         dataloader=DataloaderConfig(total_batch_size=_BATCH, num_workers=1),
         ema=EmaConfig(enabled=True),
