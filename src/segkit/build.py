@@ -14,7 +14,13 @@ from segkit.config.heads import AuxiliaryConfig, HeadConfig
 from segkit.config.losses import LossConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import OptimizerConfig, SchedulerConfig
-from segkit.config.transforms import NormalizeConfig, PaddingConfig, ToTensorConfig, TransformConfig
+from segkit.config.transforms import (
+    NormalizeConfig,
+    PaddingConfig,
+    RandomFlipConfig,
+    ToTensorConfig,
+    TransformConfig,
+)
 from segkit.data.batch_transforms.base import BatchMixer
 from segkit.data.counts import count_classes
 from segkit.data.loader import EvalLoader, Source, TrainLoader
@@ -238,4 +244,11 @@ def _transforms(config: DatasetConfig, role: Role) -> list[TransformConfig]:
         elif device is not None:
             text = f"must come before {device}, which runs on the device"
             raise ConfigError([Problem(f"dataset.{field}.{name}", text)])
-    return list(steps.values())
+    return [_with_pairs(step, config) for step in steps.values()]
+
+
+def _with_pairs(step: TransformConfig, config: DatasetConfig) -> TransformConfig:
+    """A flip that is told which classes of the data set trade places."""
+    if isinstance(step, RandomFlipConfig) and step.swaps is None:
+        return replace(step, swaps=config.flip_pairs)
+    return step

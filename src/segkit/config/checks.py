@@ -62,6 +62,7 @@ def _classes(config: SegmentorConfig) -> Iterator[Problem]:
         yield Problem("dataset.class_names", "is empty; name the classes, in the order of their ids")
     if count > 254:
         yield Problem("dataset.class_names", f"at most 254 classes are supported (got {count})")
+    yield from (Problem(f"dataset.{problem.path}", problem.message) for problem in data.problems())
     if data.num_classes is not None and data.num_classes != count:
         yield Problem("dataset.num_classes", f"must be {count}, the number of class names (got {data.num_classes})")
     top = max(count, 2)  # one class answers yes or no: ids 0 and 1
@@ -70,7 +71,7 @@ def _classes(config: SegmentorConfig) -> Iterator[Problem]:
             yield Problem(f"dataset.label_map.{raw}", f"must be ignore or a class id below {top} (got {new})")
     for name, transform in data.train_transforms.items():
         if isinstance(transform, RandomFlipConfig):
-            for pair in transform.swaps:
+            for pair in transform.swaps or ():
                 if max(pair) >= top:
                     path = f"dataset.train_transforms.{name}.swaps"
                     yield Problem(path, f"class ids must be below {top} (got {list(pair)})")

@@ -44,24 +44,35 @@ class Choice:
     """Annotation of a field that holds one component of a group, told apart by ``type``.
 
     The group is looked up when a value is validated, so components that a plugin registers later are options too.
+
+    Args:
+        group: the group.
+        named: take several by name, too.
+        without: a type of the group that cannot be chosen here, since it would contain itself.
     """
 
-    def __init__(self, group: str, *, named: bool = False) -> None:
+    def __init__(self, group: str, *, named: bool = False, without: str = "") -> None:
         self.group = group
         self.named = named
+        self.without = without
+
+    @property
+    def options(self) -> dict[str, type]:
+        """Type name -> dataclass, for all that can be chosen now."""
+        return {name: cls for name, cls in CONFIGS[self.group].items() if name != self.without}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
-        options = [handler(adapter(cls).core_schema) for cls in CONFIGS[self.group].values()]
+        options = [handler(adapter(cls).core_schema) for cls in self.options.values()]
         if self.named:
             options.append({"type": "object", "additionalProperties": {"anyOf": list(options)}})
         return {"anyOf": options}
 
     def validate(self, value: Any) -> Any:
         """Builds the component that ``value`` describes; one already built is kept."""
-        options = CONFIGS[self.group]
+        options = self.options
         if type(value) in options.values():
             return value
         if not isinstance(value, Mapping):

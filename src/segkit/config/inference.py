@@ -16,7 +16,7 @@ class TTAConfig:
     flip: bool = False
     """Look at the mirrored image too."""
     swaps: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] | None = None
-    """Pairs of class ids that a mirrored look exchanges; null takes those of the training flip."""
+    """Pairs of class ids that a mirrored look exchanges; null takes those of the training flip, or of the data set."""
 
 
 @component

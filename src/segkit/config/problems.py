@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic_core import ErrorDetails
 
-from segkit.config.component import CONFIGS, Choice
+from segkit.config.component import Choice
 from segkit.config.spelling import hint
 from segkit.errors import Problem
 
@@ -81,7 +81,7 @@ def _choose(annotation: Any, value: Any) -> Any:
             return _choose(base, value)
         if choice.named and isinstance(value, Mapping) and "type" not in value:
             return dict[str, Annotated[Any, Choice(choice.group)]]
-        return CONFIGS[choice.group].get(str(value.get("type"))) if isinstance(value, Mapping) else None
+        return choice.options.get(str(value.get("type"))) if isinstance(value, Mapping) else None
     if type(None) in get_args(annotation):
         return next(_choose(a, value) for a in get_args(annotation) if a is not type(None))
     return annotation

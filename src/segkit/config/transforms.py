@@ -114,8 +114,8 @@ class RandomFlipConfig(TransformConfig):
     type: Literal["RandomFlip"] = "RandomFlip"
     prob: Probability = 0.5
     """How often."""
-    swaps: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = ()
-    """Pairs of class ids to exchange, such as left arm and right arm."""
+    swaps: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] | None = None
+    """Pairs of class ids to exchange; null takes the classes whose names differ in left and right alone."""
 
 
 @component

@@ -27,4 +27,5 @@ def inference_options(config: SegmentorConfig, *, tta: bool = False) -> Inferenc
     if options.tta.swaps is not None:
         return options
     flips = [t for t in config.dataset.train_transforms.values() if isinstance(t, RandomFlipConfig)]
-    return replace(options, tta=replace(options.tta, swaps=flips[0].swaps if flips else ()))
+    swaps = flips[0].swaps if flips and flips[0].swaps is not None else config.dataset.flip_pairs
+    return replace(options, tta=replace(options.tta, swaps=swaps))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.config.component import type_name
 from segkit.config.datasets import DatasetConfig
 from segkit.data.cache import open_cache
 from segkit.data.encoded import open_image
@@ -34,22 +35,28 @@ class FileDataset:
         config: the options.
         split: name of the split, for messages.
         records: the samples, in order.
-        label_map: value in the label files -> class id or ``"ignore"``, unless the config has a map of its own.
+        label_map: value in the label files -> class id or ``"ignore"``, unless the config has a map of its own; the
+            config's facts by default.
 
     Raises:
         DatasetError: there is no sample.
     """
 
     def __init__(
-        self, config: DatasetConfig, split: str, records: Sequence[Record], label_map: Mapping[int, int | str]
+        self,
+        config: DatasetConfig,
+        split: str,
+        records: Sequence[Record],
+        label_map: Mapping[int, int | str] | None = None,
     ) -> None:
         if not records:
-            raise DatasetError(f"{type(self).__name__}: split {split!r} has no images below {config.root}")
+            raise DatasetError(f"{type_name(type(config))}: split {split!r} has no images below {config.root}")
         self.config = config
         self.split = split
         self.records = records
+        own = config.own_label_map if label_map is None else label_map
         self.label_map = LabelMap(
-            config.label_map if config.label_map is not None else label_map,
+            config.label_map if config.label_map is not None else own,
             len(config.classes),
             ignore_unknown=config.unknown_labels == "ignore",
         )
@@ -80,7 +87,7 @@ class FileDataset:
 
     def _mask(self, record: Record, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         """The class ids of a sample of this size."""
-        mask = None if record.label is None else self.read_mask(record.label)
+        mask = self.mask_of(record)
         if mask is not None and mask.shape != size:
             raise SizeMismatchError(_mismatch(record, size, mask.shape))
         return mask
@@ -88,6 +95,14 @@ class FileDataset:
     def cached(self, read: Callable[[Path], Array], path: Path, *variant: object) -> Array:
         """What ``read`` makes of a file, decoded anew or from the cache; ``variant`` tells one reader from others."""
         return read(path) if self.cache is None else self.cache(partial(read, path), path, *variant)
+
+    def mask(self, index: int) -> NDArray[np.uint8] | None:
+        """The class ids of a sample without its image: (H, W) uint8; None if it has no label."""
+        return self.mask_of(self.records[index])
+
+    def mask_of(self, record: Record) -> NDArray[np.uint8] | None:
+        """The class ids of a sample: (H, W) uint8; None if it has no label."""
+        return None if record.label is None else self.read_mask(record.label)
 
     def read_mask(self, path: Path) -> NDArray[np.uint8]:
         """The class ids of a label file: (H, W) uint8."""
@@ -101,33 +116,3 @@ def _mismatch(record: Record, image: tuple[int, ...], mask: tuple[int, ...]) -> 
         f"{record.image}: the image is {image[0]} x {image[1]} (height x width) but its label "
         f"{record.label} is {mask[0]} x {mask[1]}{hint}"
     )
-
-
-def need(path: Path, config: DatasetConfig, layout: str) -> Path:
-    """``path``, if it exists.
-
-    Args:
-        path: file or folder that the data set cannot do without.
-        config: its options.
-        layout: what is expected below the root.
-
-    Raises:
-        DatasetError: it is missing; says in one line what, and how to get it.
-    """
-    config.require_root()
-    if path.exists():
-        return path
-    source = f"; {config.source}" if config.source else ""
-    raise DatasetError(f"{path} is missing: below dataset.root={config.root} must be {layout}{source}")
-
-
-def read_names(path: Path) -> list[str]:
-    """The lines of a split file: the first column of each, blank lines left out; zeros in front are kept."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return [line.split()[0].rstrip(",") for line in lines if line.strip()]
-
-
-def identity_map(num_classes: int, *ignored: int) -> dict[int, int | str]:
-    """0 to K - 1 stand for themselves; ``ignored`` values are ignored."""
-    table: dict[int, int | str] = {i: i for i in range(num_classes)}
-    return table | dict.fromkeys(ignored, "ignore")

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.config.datasets import FolderDatasetConfig, SplitConfig
-from segkit.data.datasets.base import FileDataset, Record, identity_map
+from segkit.config.datasets.facts import identity
+from segkit.data.datasets.base import FileDataset, Record
 from segkit.data.io import read_color_label
 from segkit.data.labels import MAX_CLASSES
 from segkit.errors import ConfigError, DatasetError, UnknownColorError
@@ -31,7 +32,7 @@ class FolderDataset(FileDataset):
         known = [0, 1] if len(config.class_names) == 1 else range(len(config.class_names))
         # A single class has no default ignore: 255 is how most tools write "yes", and must not vanish silently.
         ignored = (IGNORE_INDEX,) if len(config.class_names) > 1 else ()
-        super().__init__(config, split, records, identity_map(len(known), *ignored))
+        super().__init__(config, split, records, identity(len(known), *ignored))
         self._colors = _color_table(config) if config.label_format == "color" else None
 
     def read_mask(self, path: Path) -> NDArray[np.uint8]:

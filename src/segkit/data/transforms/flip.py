@@ -15,7 +15,7 @@ class RandomFlip(Geometric):
     def __init__(self, config: RandomFlipConfig) -> None:
         self.config = config
         self.relabel = np.arange(256, dtype=np.uint8)
-        for left, right in config.swaps:
+        for left, right in config.swaps or ():
             self.relabel[[left, right]] = right, left
 
     def plan(self, frame: Frame, rng: np.random.Generator) -> Frame:
