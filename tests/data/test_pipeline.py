@@ -100,9 +100,9 @@ def test_a_rotated_crop_is_as_near_as_rounding_allows(scene: Sample) -> None:
 
 def test_real_photographs(shared: Callable[..., object]) -> None:
     from segkit.config.datasets import CamVidDatasetConfig
-    from segkit.data.datasets.camvid import CamVidDataset
+    from segkit.data.datasets.published import PublishedDataset
 
-    dataset = CamVidDataset(CamVidDatasetConfig(root=shared("data", "camvid")), "train")
+    dataset = PublishedDataset(CamVidDatasetConfig(root=shared("data", "camvid")), "train")
     configs = (ResizeConfig(output_size=(480, 360)), RandomCropConfig(crop_size=(256, 256)), FLIP, COLOR)
     for seed in range(40):
         planned, steps = both(configs, dataset[seed * 9], seed)

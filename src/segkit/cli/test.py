@@ -5,7 +5,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         saved = SavedModel.read(args.checkpoint, change_tree)
         tta = args.tta or any(line.lstrip("+").startswith("inference.tta") for line in lines)
         request = Request(args.split or saved.config.dataset.val_split, args.weights, tta, args.device, processes)
+        if args.submission:
+            _submit(saved, request, Path(args.submission))
+            return
         began = time.perf_counter()
         scores = _evaluate(saved, request)
         if scores is not None:
@@ -60,21 +64,42 @@ def _parser() -> argparse.ArgumentParser:
     add_model_arguments(parser)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the configuration")
     parser.add_argument("--split", help="split of the data set (default: dataset.val_split)")
+    parser.add_argument(
+        "--submission",
+        metavar="PATH",
+        help="write the predictions in the benchmark's format to a new folder, .zip or .tar.gz, and compare nothing",
+    )
     parser.add_argument("--output", "-o", metavar="FILE", help="default: beside the checkpoint, as best.val.json")
     return parser
 
 
 def _evaluate(saved: "SavedModel", request: "Request") -> "Scores | None":
     """Evaluates under a progress bar."""
+    from segkit.engine.evaluate import evaluate
+
+    with _progress("evaluating", start=request.processes == 1) as on_batch:
+        return evaluate(saved, request, on_batch=on_batch)
+
+
+def _submit(saved: "SavedModel", request: "Request", path: Path) -> None:
+    """Writes a submission under a progress bar."""
+    from segkit.engine.submit import submit
+
+    with _progress("predicting", start=True) as on_batch:
+        written = submit(saved, request, path, on_batch=on_batch)
+    print(f"{written.count} predictions of split {written.split} are in {path}")
+
+
+@contextmanager
+def _progress(title: str, *, start: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; hands out what to call before each batch with the number of batches."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from segkit.engine.evaluate import evaluate
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("evaluating", total=None, start=request.processes == 1)
+        task = progress.add_task(title, total=None, start=start)
         done = -1
 
         def on_batch(total: int) -> None:
@@ -82,7 +107,7 @@ def _evaluate(saved: "SavedModel", request: "Request") -> "Scores | None":
             done += 1
             progress.update(task, total=total, completed=done)
 
-        return evaluate(saved, request, on_batch=on_batch)
+        yield on_batch
 
 
 def _tell(

@@ -24,6 +24,7 @@ from segkit.inference.predictor import pick_device
 from segkit.inference.saved import SavedModel, Weights
 from segkit.metrics.scores import Scores
 from segkit.registry import DATASETS
+from segkit.types import Dataset
 
 
 @dataclass(frozen=True)
@@ -66,32 +67,46 @@ def evaluate(saved: SavedModel, request: Request, *, on_batch: Callable[[int], N
             return scores if torch_dist.get_rank() == 0 else None
     if request.processes > 1:
         return _evaluate_apart(saved, request)
+    return _evaluate_here(saved, request, choose(saved, request), on_batch)
+
+
+def choose(saved: SavedModel, request: Request) -> torch.device:
+    """The device of a single process, its backends set."""
     device = choose_device(saved.config.trainer, 0) if request.device is None else pick_device(request.device)
     set_backends(saved.config.trainer, saved.config.trainer.num_threads or None)
-    return _evaluate_here(saved, request, device, on_batch)
+    return device
 
 
-def _evaluate_here(
-    saved: SavedModel, request: Request, device: torch.device, on_batch: Callable[[int], None] | None = None
-) -> Scores:
-    """The scores of all processes, from this one's share of the split."""
+def prepare(saved: SavedModel, request: Request, device: torch.device) -> tuple[Dataset, Evaluator]:
+    """The split, and what looks at this process's share of it.
+
+    Raises:
+        SegkitError: files are missing.
+    """
     config = saved.config
     config.dataset.require_root()
-    dataset = DATASETS.build(config.dataset, request.split or config.dataset.val_split)
-    if dataset[0].mask is None:
-        raise DatasetError(
-            f"split {request.split or config.dataset.val_split!r} has no labels; segkit-predict needs none"
-        )
-    loader = build_loader(config, "val", dataset)
+    dataset: Dataset = DATASETS.build(config.dataset, request.split or config.dataset.val_split)
     evaluator = Evaluator(
-        loader,
+        build_loader(config, "val", dataset),
         build_preprocessor(config).to(device),
         inference_options(config, tta=request.tta),
         num_classes=len(saved.info.names),
         precision=Precision(config.amp, device),
         device=device,
     )
-    count = len(loader.batches)
+    return dataset, evaluator
+
+
+def _evaluate_here(
+    saved: SavedModel, request: Request, device: torch.device, on_batch: Callable[[int], None] | None = None
+) -> Scores:
+    """The scores of all processes, from this one's share of the split."""
+    dataset, evaluator = prepare(saved, request, device)
+    if dataset[0].mask is None:
+        split = request.split or saved.config.dataset.val_split
+        text = "--submission FILE.zip writes the predictions as its benchmark wants them"
+        raise DatasetError(f"split {split!r} has no labels to compare with; {text}")
+    count = len(evaluator.loader.batches)
     check = (lambda: None) if on_batch is None else (lambda: on_batch(count))
     return evaluator({"": saved.build(device, request.weights)}, check=check)[""]
 
