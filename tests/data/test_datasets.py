@@ -162,6 +162,7 @@ def test_folder_reads_palette_and_colour_labels(tmp_path: Path, write: Write) ->
     for name in ("a", "b"):
         write(tmp_path / f"images/train/{name}.png", IMAGE)
     save_palette(tmp_path / "labels/train/a.png", ids)
+    write(tmp_path / "labels/train/b.png", ids)
     write(tmp_path / "colored/a.png", np.array(colors, np.uint8)[ids])
     write(tmp_path / "colored/b.png", np.array([*colors[:2], [9, 9, 9]], np.uint8)[ids])
     classes = {"class_names": ["x", "y", "z"], "root": tmp_path}
@@ -185,6 +186,25 @@ def test_folder_reads_many_channels_of_16_bit(tmp_path: Path, write: Write) -> N
     write(tmp_path / "labels/train/a.png", stripes(0, 1))
     dataset = build("FolderDataset", root=tmp_path, class_names=["a", "b"], channels=6)
     np.testing.assert_array_equal(dataset[0].image, bands)
+
+
+def test_folder_pairs_are_counted_and_matched(tmp_path: Path, write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    root = make_folder(tmp_path, write)
+    write(root / "images/train/sub/c.JPG", IMAGE)
+    write(root / "labels/train/sub/cc.png", stripes(0, 1))
+    with pytest.raises(DatasetError) as caught:
+        build("FolderDataset", root=root, class_names=["a", "b", "c"])
+    told = str(caught.value)
+    assert "1 of 3 images have no label <image's path>.png: sub/c, did you mean 'sub/cc'?" in told
+    assert "1 of 3 labels have no image: sub/cc" in told
+    skipping = build("FolderDataset", root=root, class_names=["a", "b", "c"], on_error="skip")
+    assert [skipping[i].name for i in range(len(skipping))] == ["a", "sub/b"]
+    (root / "images/train/sub/c.JPG").unlink()
+    caplog.clear()
+    assert len(build("FolderDataset", root=root, class_names=["a", "b", "c"])) == 2
+    assert "1 of 3 labels have no image: sub/cc" in caplog.text
+    (root / "labels/train/a.png").rename(root / "labels/train/a.PNG")
+    assert build("FolderDataset", root=root, class_names=["a", "b", "c"])[0].mask is not None
 
 
 def test_folder_mistakes_are_told(tmp_path: Path, write: Write) -> None:

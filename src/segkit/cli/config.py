@@ -14,6 +14,7 @@ from rich.table import Table
 from segkit.cli.errors import user_errors
 from segkit.config import store
 from segkit.config.component import CONFIGS, to_plain
+from segkit.config.dataset_docs import dataset_lines, published, renew
 from segkit.config.docs import class_section, field_docs, paper, summary, type_text
 from segkit.config.launcher import SlurmConfig
 from segkit.config.schema import schemas, write_schemas
@@ -48,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="fields, types, defaults and help of a component")
     show.add_argument("component", help="a type (PSPNet), a root key (trainer), or a part of one (scheduler.warmup)")
     show.set_defaults(run=_show)
+    data = commands.add_parser("datasets", help="published data sets: splits, files, labels, submissions")
+    data.add_argument("--write", type=Path, metavar="PAGE", help="renew the table of a Markdown page")
+    data.set_defaults(run=_datasets)
     schema = commands.add_parser("schema", help="JSON Schema of the YAML files, for editors")
     schema.add_argument("group", nargs="?", default="experiment")
     schema.add_argument("--write", type=Path, metavar="FOLDER", help="write the schema of every group into a folder")
@@ -95,9 +99,22 @@ def _show(args: argparse.Namespace) -> None:
             console.print(line, markup=False, highlight=False)
 
 
+def _datasets(args: argparse.Namespace) -> None:
+    if args.write is None:
+        for name, config in published().items():
+            print("\n  ".join([f"{name}: {summary(type(config))}", *dataset_lines(config)]))
+        return
+    try:
+        args.write.write_text(renew(args.write.read_text(encoding="utf-8")), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{args.write}: cannot be renewed ({error.strerror})") from None
+
+
 def _facts(path: str, cls: type) -> list[str]:
-    """Paper and output of a head or a backbone."""
+    """Paper and output of a head or a backbone, what is known of a data set."""
     group, _, name = path.partition("=")
+    if group == "dataset":
+        return dataset_lines(cls())
     lines = [f"paper:  {text}"] if (text := paper(cls)) else []
     if group not in ("head", "backbone"):
         return lines

@@ -13,7 +13,7 @@ class CIHPDatasetConfig(DatasetConfig):
     """19 parts of several people, and background (Gong et al., 2018), 28280 training and 5000 validation images."""
 
     type: Literal["CIHPDataset"] = "CIHPDataset"
-    source: ClassVar[str] = "CIHP: unpack instance-level_human_parsing.zip (sysu-hcp.net/lip), lay out as below"
+    source: ClassVar[str] = "CIHP: unpack instance-level_human_parsing.zip (sysu-hcp.net/lip), lay it out so"
     facts: ClassVar[Facts] = Facts(
         {
             "train": Split(28280, ("Training",)),
@@ -110,9 +110,7 @@ class SuperviselyDatasetConfig(DatasetConfig):
     """Person or background (Supervisely, 2018); lists say which of the 5711 images are whose."""
 
     type: Literal["SuperviselyDataset"] = "SuperviselyDataset"
-    source: ClassVar[str] = (
-        "Supervisely Person: fetch it from github.com/supervisely-ecosystem/persons, lay out as below"
-    )
+    source: ClassVar[str] = "Supervisely Person: fetch it from github.com/supervisely-ecosystem/persons, lay it out so"
     facts: ClassVar[Facts] = Facts(
         {"train": Split(), "val": Split()},
         (Layout("Images/{split}/{id}.jpg", ("Anno-Person/{split}/{id}.png",), names="{split}.txt"),),

@@ -20,7 +20,7 @@ class DRIVEDatasetConfig(DatasetConfig):
     """Vessels of the retina (Staal et al., 2004), 20 training and 20 validation images of 584 x 565."""
 
     type: Literal["DRIVEDataset"] = "DRIVEDataset"
-    source: ClassVar[str] = "DRIVE: fetch training.zip and test.zip (drive.grand-challenge.org), lay out as below"
+    source: ClassVar[str] = "DRIVE: fetch training.zip and test.zip (drive.grand-challenge.org), lay it out so"
     facts: ClassVar[Facts] = _facts("{id}_manual1.png", 20, 20)
     root: Path = Path("data/DRIVE")
     """Folder that holds ``images/{training,validation}`` and ``annotations/{training,validation}``."""
@@ -42,7 +42,7 @@ class ChaseDB1DatasetConfig(DatasetConfig):
     """Vessels of the retina (Fraz et al., 2012), 20 training and 8 validation images of 960 x 999."""
 
     type: Literal["ChaseDB1Dataset"] = "ChaseDB1Dataset"
-    source: ClassVar[str] = "CHASE_DB1: fetch CHASEDB1.zip (blogs.kingston.ac.uk/retinal/chasedb1), lay out as below"
+    source: ClassVar[str] = "CHASE_DB1: fetch CHASEDB1.zip (blogs.kingston.ac.uk/retinal/chasedb1), lay it out so"
     facts: ClassVar[Facts] = _facts("{id}_1stHO.png", 20, 8)
     root: Path = Path("data/CHASE_DB1")
     """Folder that holds ``images/{training,validation}`` and ``annotations/{training,validation}``."""

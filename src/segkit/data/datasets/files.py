@@ -102,7 +102,14 @@ def records_at(config: DatasetConfig, place: Place) -> list[Record]:
         if not any((place.root / _fixed(p)).is_dir() for p in patterns):
             text = f"it holds the labels of split {split!r}, {patterns[0]}; {config.source}"
             raise DatasetError(f"{place.root / _fixed(patterns[0])} is missing: {text}")
-        names = _paired(config, place, names if names is not None else sorted(images), labels, whole=names is None)
+        names = pair(
+            config,
+            sorted(images) if names is None else names,
+            labels,
+            where=f"{place.root}, split {split!r}",
+            pattern=" or ".join(patterns),
+            whole=names is None,
+        )
     chosen = sorted(images) if names is None else names
     return [Record(name, images[name], labels[name][0] if name in labels else None) for name in chosen]
 
@@ -208,30 +215,43 @@ def read_names(path: Path) -> list[str]:
     return [line.replace(",", " ").split()[0] for line in lines if line.strip(" ,")]
 
 
-def _paired(
-    config: DatasetConfig, place: Place, names: Sequence[str], labels: Mapping[str, object], *, whole: bool
+def pair(
+    config: DatasetConfig,
+    names: Sequence[str],
+    labels: Mapping[str, object],
+    *,
+    where: str,
+    pattern: str,
+    whole: bool,
+    strict: bool = True,
 ) -> list[str]:
     """The names that have a label.
 
     Args:
         config: the options.
-        place: where the files lie.
         names: ids of the images.
         labels: by id.
-        whole: the names are all images of the folder, so that labels without an image are a mistake, too.
+        where: what is looked at, for messages.
+        pattern: what a label's file is called.
+        whole: the names are all images that there are, so that labels without an image are told, too.
+        strict: labels without an image are a mistake, as in an archive that was not unpacked to its end.
+
+    Raises:
+        DatasetError: something is missing, and ``on_error`` is raise.
     """
     bare = [name for name in names if name not in labels]
     chosen = set(names)
     orphans = [name for name in labels if name not in chosen] if whole else []
-    patterns = " or ".join(p for pattern in place.layout.labels for p in place.fill(pattern))
     told = []
     if bare:
         near = hint(bare[0], orphans or labels)
-        told.append(f"{len(bare)} of {len(names)} images have no label {patterns}: {some(bare)}{near}")
+        told.append(f"{len(bare)} of {len(names)} images have no label {pattern}: {some(bare)}{near}")
     if orphans:
         told.append(f"{len(orphans)} of {len(labels)} labels have no image: {some(orphans)}")
-    if told:
-        stop_or_tell(config, f"{place.root}, split {place.split!r}: {'; '.join(told)}")
+    if bare or (orphans and strict):
+        stop_or_tell(config, f"{where}: {'; '.join(told)}")
+    elif orphans:
+        logger.warning("%s: %s", where, told[0])
     return [name for name in names if name in labels]
 
 

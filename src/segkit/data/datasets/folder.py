@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from segkit.config.datasets import FolderDatasetConfig, SplitConfig
 from segkit.config.datasets.facts import identity
 from segkit.data.datasets.base import FileDataset, Record
+from segkit.data.datasets.files import pair
 from segkit.data.io import read_color_label
 from segkit.data.labels import MAX_CLASSES
 from segkit.errors import ConfigError, DatasetError, UnknownColorError
@@ -63,22 +64,31 @@ def _records(config: FolderDatasetConfig, split: str) -> list[Record]:
 
 
 def _from_folder(config: FolderDatasetConfig, images: Path, labels: Path | None) -> list[Record]:
-    suffixes = tuple(s.lower() for s in config.image_suffixes)
-    files = sorted(p for p in images.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    records: dict[str, Record] = {}
-    for path in files:
-        inside = path.relative_to(images)
-        name = inside.with_suffix("").as_posix()
-        if name in records:
-            raise DatasetError(f"FolderDataset: {path} and {records[name].image} have the same name, so the same label")
-        label = None if labels is None else _label_for(labels, inside, config.label_suffix)
-        records[name] = Record(name, path, label)
-    return list(records.values())
+    files = _by_name(images, tuple(s.lower() for s in config.image_suffixes))
+    if labels is None:
+        return [Record(name, path, None) for name, path in files.items()]
+    found = _by_name(labels, (config.label_suffix.lower(),))
+    where, pattern = f"{images} and {labels}", f"<image's path>{config.label_suffix}"
+    names = pair(config, list(files), found, where=where, pattern=pattern, whole=True, strict=False)
+    return [Record(name, files[name], found[name]) for name in names]
 
 
-def _label_for(labels: Path, image: Path, suffix: str) -> Path:
-    """The image's path below the labels folder, ending in ``suffix`` (".png", "_mask.png") instead."""
-    return labels / image.parent / f"{image.stem}{suffix}"
+def _by_name(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
+    """Path below a folder without its ending -> file, for all files with one of the endings, whatever their case.
+
+    Raises:
+        DatasetError: two files differ in their endings alone.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        ending = next((e for e in endings if path.name.lower().endswith(e)), None)
+        if ending is None or not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()[: -len(ending)]
+        if name in found:
+            raise DatasetError(f"FolderDataset: {path} and {found[name]} have the same name, so the same label")
+        found[name] = path
+    return found
 
 
 def _from_list(config: FolderDatasetConfig, path: Path, labels: Path | None) -> list[Record]:
@@ -97,7 +107,7 @@ def _from_list(config: FolderDatasetConfig, path: Path, labels: Path | None) -> 
         if len(columns) == 2:
             label: Path | None = config.root / columns[1]
         else:
-            label = None if labels is None else _label_for(labels, Path(image.name), config.label_suffix)
+            label = None if labels is None else labels / f"{image.stem}{config.label_suffix}"
         records.append(Record(image.with_suffix("").as_posix().lstrip("/"), config.root / image, label))
     return records
 
