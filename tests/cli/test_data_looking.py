@@ -81,6 +81,17 @@ def test_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert says in capsys.readouterr().err
 
 
+def test_check_counts_what_has_no_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "labels" / "train" / "train0.png").rename(tmp_path / "labels" / "train" / "trian0.png")
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *folder(tmp_path)])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "1 of 6 images have no label" in told
+    assert "train0, did you mean 'trian0'?; 1 of 6 labels have no image: trian0" in told
+
+
 def test_help_and_errors_need_no_torch() -> None:
     code = (
         "import sys\nfrom segkit.cli.data import main\n"
