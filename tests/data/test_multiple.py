@@ -12,6 +12,7 @@ from segkit.config.component import adapter
 from segkit.config.compose import compose
 from segkit.config.datasets import MultipleDatasetConfig
 from segkit.data.datasets.multiple import MultipleDataset
+from segkit.data.transforms.base import render
 from segkit.errors import ConfigError, DatasetError
 
 WORDS = {"airplane": "aeroplane", "motorcycle": "motorbike", "potted-plant": "pottedplant", "tv": "tvmonitor"}
@@ -59,6 +60,11 @@ def test_samples_of_all_sources_in_the_words_of_the_first(root: Path) -> None:
     assert dataset[3].mask[0, ::24].tolist() == [1, 15, 0, 0]
     with pytest.raises(IndexError):
         dataset[4]
+    for i in range(4):  # opened and read later, or read at once
+        opened, read = dataset.open(i), dataset[i]
+        assert (opened.sample.name, opened.sample.size) == (read.name, read.size)
+        np.testing.assert_array_equal(render(opened.frame, opened.sample).image, read.image)
+        np.testing.assert_array_equal(render(opened.frame, opened.sample).mask, read.mask)
 
 
 def test_remapping_may_swap_join_and_ignore(root: Path) -> None:
