@@ -88,8 +88,8 @@ def test_check_counts_what_has_no_partner(tmp_path: Path, capsys: pytest.Capture
         main(["check", *folder(tmp_path)])
     assert stop.value.code == 2
     told = capsys.readouterr().err
-    assert "1 of 6 images have no label" in told
-    assert "train0, did you mean 'trian0'?; 1 of 6 labels have no image: trian0" in told
+    assert f"1 of 6 images have no label: {tmp_path}/labels/train/train0.png, did you mean 'trian0'?" in told
+    assert "1 of 6 labels have no image: trian0" in told
 
 
 def test_help_and_errors_need_no_torch() -> None:

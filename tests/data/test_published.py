@@ -179,7 +179,7 @@ def test_an_image_without_label_is_named_and_counted(name: str, tmp_path: Path) 
         path.unlink()
     told = re.escape(mini.ids[0].rpartition("/")[2]) if name != "VSPWDataset" else "00000001"
     count = "1 of 1" if name == "VSPWDataset" else "1 of 2"
-    with pytest.raises(DatasetError, match=f"{count} images have no label .*{told}.*on_error=skip"):
+    with pytest.raises(DatasetError, match=f"{count} images have no label: .*{told}.*on_error=skip"):
         build(name, first(name), root=root)
     assert len(build(name, first(name), root=root, on_error="skip")) == 1
 

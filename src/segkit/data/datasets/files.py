@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".ppm", ".webp")
 Files = dict[str, list[Path]]
 
+_SHOWN = 5
+
 
 class Place(NamedTuple):
     """Where the patterns of a layout start, and the words that stand in them.
@@ -106,8 +108,8 @@ def records_at(config: DatasetConfig, place: Place) -> list[Record]:
             config,
             sorted(images) if names is None else names,
             labels,
-            where=f"{place.root}, split {split!r}",
-            pattern=" or ".join(patterns),
+            where=f"{type_name(type(config))}, split {split!r}",
+            pattern=f"{place.root}/{patterns[0]}",
             whole=names is None,
         )
     chosen = sorted(images) if names is None else names
@@ -232,7 +234,7 @@ def pair(
         names: ids of the images.
         labels: by id.
         where: what is looked at, for messages.
-        pattern: what a label's file is called.
+        pattern: what a label's file is called, with ``{id}``.
         whole: the names are all images that there are, so that labels without an image are told, too.
         strict: labels without an image are a mistake, as in an archive that was not unpacked to its end.
 
@@ -245,7 +247,8 @@ def pair(
     told = []
     if bare:
         near = hint(bare[0], orphans or labels)
-        told.append(f"{len(bare)} of {len(names)} images have no label {pattern}: {some(bare)}{near}")
+        wanted = [pattern.replace("{id}", name) for name in bare[:_SHOWN]]
+        told.append(f"{len(bare)} of {len(names)} images have no label: {some(wanted, len(bare))}{near}")
     if orphans:
         told.append(f"{len(orphans)} of {len(labels)} labels have no image: {some(orphans)}")
     if bare or (orphans and strict):
@@ -266,7 +269,7 @@ def stop_or_tell(config: DatasetConfig, text: str) -> None:
     logger.warning("%s; they are left out", text)
 
 
-def some(names: Sequence[str], shown: int = 5) -> str:
-    """The first of the names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def some(names: Sequence[str], count: int | None = None) -> str:
+    """The first of the names, and how many more of ``count`` there are, or of the names themselves."""
+    more = (len(names) if count is None else count) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -68,8 +68,10 @@ def _from_folder(config: FolderDatasetConfig, images: Path, labels: Path | None)
     if labels is None:
         return [Record(name, path, None) for name, path in files.items()]
     found = _by_name(labels, (config.label_suffix.lower(),))
-    where, pattern = f"{images} and {labels}", f"<image's path>{config.label_suffix}"
-    names = pair(config, list(files), found, where=where, pattern=pattern, whole=True, strict=False)
+    pattern = f"{labels}/{{id}}{config.label_suffix}"
+    names = pair(
+        config, list(files), found, where=f"FolderDataset, {images}", pattern=pattern, whole=True, strict=False
+    )
     return [Record(name, files[name], found[name]) for name in names]
 
 
