@@ -3,10 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-from segkit.cli import data_check, data_init, data_inspect
+from segkit.cli import data_check, data_init, data_inspect, data_prepare
 from segkit.cli.errors import user_errors
 
 _COMMANDS = {
+    "prepare": (data_prepare, "download, unpack and convert a published data set"),
     "check": (data_check, "look through every image and label for mistakes"),
     "inspect": (data_inspect, "figures, class weights, and a page of augmented samples"),
     "init": (data_init, "turn a folder of images and masks into a data set and an experiment"),

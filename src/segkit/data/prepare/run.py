@@ -1,0 +1,145 @@
+"""Follows a recipe, from where an earlier run of it stopped."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from segkit.data.prepare.fetch import download, verify
+from segkit.data.prepare.pictures import write_whole
+from segkit.data.prepare.recipe import Archive, Convert, Place, Recipe, Say, Unpack
+from segkit.data.prepare.unpack import unpack
+from segkit.errors import DatasetError
+
+STATE = ".segkit-prepare.json"
+WORK = ".work"
+
+
+@dataclass
+class _State:
+    """What earlier runs have done, kept in the root.
+
+    Attributes:
+        path: the file.
+        archives: path -> size, time stamp and digest of each archive that was verified.
+        done: steps that were finished -> digests of the archives they came from.
+    """
+
+    path: Path
+    archives: dict[str, dict[str, Any]] = field(default_factory=dict)
+    done: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "_State":
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return cls(path, dict(kept["archives"]), dict(kept["done"]))
+        except FileNotFoundError:
+            return cls(path)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise DatasetError(f"{path}: is damaged; delete it, and the same command starts over") from None
+
+    def write(self) -> None:
+        write_whole(self.path, json.dumps({"archives": self.archives, "done": self.done}, indent=1).encode())
+
+
+def prepare(recipe: Recipe, root: Path, *, archives: Path | None = None, mirror: str = "", say: Say) -> None:
+    """Fetches, verifies, unpacks and converts; what is done already is not done again.
+
+    Args:
+        recipe: of the data set.
+        root: its folder.
+        archives: where archives are and go; ``root/archives`` by default.
+        mirror: address of a folder that has all archives, by their names, in place of the published addresses.
+        say: told of the progress.
+
+    Raises:
+        DatasetError: an archive is missing or is not what it should be, or there is no room.
+    """
+    folder = archives if archives is not None else root / "archives"
+    found = {archive: _have(archive, folder) for archive in recipe.archives}
+    if not mirror:
+        _require(recipe, found, folder)
+    root.mkdir(parents=True, exist_ok=True)
+    state = _State.read(root / STATE)
+    digests: dict[str, list[str]] = {}
+    for archive in recipe.archives:
+        if not found[archive] and not archive.optional:
+            found[archive] = [_fetch(archive, folder, mirror, say)]
+        digests[archive.name] = [_verified(path, archive, state, say) for path in found[archive]]
+    files = {archive.name: paths for archive, paths in found.items()}
+    for step in recipe.steps:
+        _follow(step, recipe, root, files, digests, state, say)
+    shutil.rmtree(root / WORK, ignore_errors=True)
+
+
+def _follow(
+    step: Unpack | Convert,
+    recipe: Recipe,
+    root: Path,
+    files: Mapping[str, list[Path]],
+    digests: Mapping[str, list[str]],
+    state: _State,
+    say: Say,
+) -> None:
+    """Does a step that no earlier run has finished with the same archives."""
+    if isinstance(step, Convert):
+        key, source = f"{recipe.name}: {step.what}", sorted(d for found in digests.values() for d in found)
+    else:
+        key, source = f"{recipe.name}: unpack {step.archive} to {step.to or '.'}", digests[step.archive]
+    throw_away = isinstance(step, Unpack) and step.to.startswith(WORK)
+    if state.done.get(key) == source and not throw_away:
+        return
+    if throw_away and all(_is_done(s, recipe, digests, state) for s in recipe.steps if isinstance(s, Convert)):
+        return
+    if isinstance(step, Convert):
+        step.function(Place(root, root / WORK, say))
+    else:
+        for path in files[step.archive]:
+            what = f"unpacking {path.name}"
+            unpack(path, root / step.to, below=step.below, say=lambda done, total, what=what: say(what, done, total))  # type: ignore[misc]
+    state.done[key] = list(source)
+    state.write()
+
+
+def _is_done(step: Convert, recipe: Recipe, digests: Mapping[str, list[str]], state: _State) -> bool:
+    return state.done.get(f"{recipe.name}: {step.what}") == sorted(d for found in digests.values() for d in found)
+
+
+def _have(archive: Archive, folder: Path) -> list[Path]:
+    if "*" in archive.name:
+        return sorted(folder.glob(archive.name))
+    return [path for path in (folder / name for name in (archive.name, *archive.others)) if path.is_file()][:1]
+
+
+def _require(recipe: Recipe, found: Mapping[Archive, list[Path]], folder: Path) -> None:
+    missing = [archive.name for archive in recipe.by_hand if not found[archive]]
+    if missing:
+        raise DatasetError(
+            f"{recipe.name}: fetch {', '.join(missing)} from {recipe.page} ({recipe.terms}) into {folder}, "
+            "or say with --archives where they are"
+        )
+
+
+def _fetch(archive: Archive, folder: Path, mirror: str, say: Say) -> Path:
+    url = urljoin(mirror.rstrip("/") + "/", archive.name) if mirror else archive.url
+    target = folder / archive.name
+    download(url, target, lambda done, total: say(f"fetching {archive.name}", done, total))
+    return target
+
+
+def _verified(path: Path, archive: Archive, state: _State, say: Say) -> str:
+    """The digest of an archive; of one that has not changed since an earlier run, as that has found it."""
+    stat = path.stat()
+    known = state.archives.get(str(path.resolve()), {})
+    same = (known.get("size"), known.get("time")) == (stat.st_size, stat.st_mtime_ns)
+    if same:
+        return str(known["digest"])
+    official = archive._replace(digest="", size=0) if path.name in archive.others else archive
+    found = verify(path, official, "", lambda done, total: say(f"verifying {path.name}", done, total))
+    state.archives[str(path.resolve())] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": found}
+    state.write()
+    return found
