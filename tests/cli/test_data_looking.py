@@ -95,7 +95,7 @@ def test_check_counts_what_has_no_partner(tmp_path: Path, capsys: pytest.Capture
 def test_help_and_errors_need_no_torch() -> None:
     code = (
         "import sys\nfrom segkit.cli.data import main\n"
-        "for a in (['check', '-h'], ['inspect', 'dataset=x']):\n"
+        "for a in (['check', '-h'], ['inspect', 'dataset=x'], ['prepare', 'ade'], ['prepare', 'lip'], ['init', '/nowhere']):\n"
         "    try: main(a)\n    except SystemExit: pass\n"
         "sys.exit(str({'torch', 'cv2', 'numpy'} & set(sys.modules)) if 'torch' in sys.modules else 0)"
     )

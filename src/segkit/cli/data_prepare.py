@@ -1,6 +1,7 @@
 """Prepares a published data set: downloads or takes its archives, unpacks and converts them, and checks the result."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,11 +50,15 @@ def run(args: argparse.Namespace) -> None:
 
     try:
         with _bar() as say:
-            prepare(recipe, root, archives=args.archives, mirror=args.mirror, say=say)
+            prepare(recipe, root, archives=args.archives, mirror=args.mirror, say=say, warn=_warn)
     except OSError as error:
         raise DatasetError(f"{error.filename or root}: {error.strerror or error}") from None
     _check(recipe, root)
     print(f"to train: segkit-train dataset={_option(recipe)} dataset.root={root}")
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _check(recipe: "Recipe", root: Path) -> None:

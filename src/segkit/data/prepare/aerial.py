@@ -15,7 +15,6 @@ from segkit.data.io import read_color_label, read_image
 from segkit.data.prepare.pictures import Pixels, for_each, some_files, write_png, write_whole
 from segkit.data.prepare.recipe import Place
 from segkit.errors import DatasetError
-from segkit.types import IGNORE_INDEX
 
 _ISPRS = ((0, 0, 0), (255, 255, 255), (0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0))
 """Boundary, impervious surface, building, low vegetation, tree, car, clutter; the position is the value."""
@@ -25,6 +24,8 @@ _POTSDAM_VAL = {2: (13, 14), 3: (13, 14), 4: (13, 14, 15), 5: (13, 14, 15), 6: (
 _VAIHINGEN_TRAIN = tuple(f"area{i}" for i in (1, 3, 5, 7, 11, 13, 15, 17, 21, 23, 26, 28, 30, 32, 34, 37))
 _VAIHINGEN_VAL = tuple(f"area{i}" for i in (2, 4, 6, 8, 10, 12, 14, 16, 20, 22, 24, 27, 29, 31, 33, 35, 38))
 
+_IGNORED = 255
+"""What iSAID's label files hold where nothing counts."""
 _ISPRS_TILE = 512
 _ISAID_TILE, _ISAID_STEP = 896, 512
 
@@ -97,7 +98,7 @@ def isaid(place: Place) -> None:
         def convert(path: Path, split: str = split, masks: Mapping[str, Path] = masks) -> None:
             image, label = read_image(path), read_color_label(masks[path.stem])
             values = _values(label, palette, masks[path.stem])
-            image, values = _grown(image, 0), _grown(values, IGNORE_INDEX)
+            image, values = _grown(image, 0), _grown(values, _IGNORED)
             for box in tiles(values.shape[0], values.shape[1], _ISAID_TILE, _ISAID_STEP):
                 name = f"{path.stem}_{box.top}_{box.bottom}_{box.left}_{box.right}"
                 label_name = f"{name}_instance_color_RGB.png"

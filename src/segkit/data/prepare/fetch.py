@@ -89,7 +89,7 @@ def _fetch_rest(url: str, part: Path, report: Report) -> bool:
         tag = response.headers.get("last-modified", "") if tag.startswith("W/") or not tag else tag
         _notes(part).write_text(json.dumps({"url": url, "tag": tag}), encoding="utf-8")
         with part.open("ab" if goes_on else "wb") as file:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_raw():  # as it comes: what is held back would be lost with the connection
                 file.write(chunk)
                 done += len(chunk)
                 report(done, total)
@@ -135,13 +135,12 @@ def digest_of(path: Path, algorithm: str, report: Report) -> str:
     return f"{algorithm}:{digest.hexdigest()}"
 
 
-def verify(path: Path, archive: Archive, known: str, report: Report) -> str:
-    """Checks a file against its published size and digest, or else against what an earlier run has seen.
+def verify(path: Path, archive: Archive, report: Report) -> str:
+    """Checks a file against its published size and digest, where they are known.
 
     Args:
         path: the file.
         archive: what it should be.
-        known: digest of an earlier run, "" if there was none.
         report: told of the progress.
 
     Returns:
@@ -152,10 +151,8 @@ def verify(path: Path, archive: Archive, known: str, report: Report) -> str:
     """
     size = path.stat().st_size
     if archive.size and size != archive.size:
-        raise DatasetError(f"{path}: has {size} bytes, published are {archive.size}; delete it and fetch it again")
-    wanted = archive.digest or known
-    found = digest_of(path, wanted.partition(":")[0] or "sha256", report)
-    if wanted and found != wanted:
-        whose = "published is" if archive.digest else "an earlier run saw"
-        raise DatasetError(f"{path}: {found} of {size} bytes, but {whose} {wanted}; delete it and fetch it again")
+        raise DatasetError(f"{path}: has {size} bytes, published are {archive.size}")
+    found = digest_of(path, archive.digest.partition(":")[0] or "sha256", report)
+    if archive.digest and found != archive.digest:
+        raise DatasetError(f"{path}: {size} bytes of {found}, published is {archive.digest}")
     return found

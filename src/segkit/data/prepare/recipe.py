@@ -12,7 +12,7 @@ class Archive(NamedTuple):
     Attributes:
         name: its file name; with ``*`` any number of files, in folders as the pattern says.
         url: where it can be downloaded without an account; "" if the user has to fetch it.
-        digest: as published, ``md5:...`` or ``sha1:...``; "" where nobody says, and the first download's is kept.
+        digest: as published, ``md5:...`` or ``sha1:...``; "" where nobody says.
         size: bytes, as published; 0 where nobody says.
         others: further names under which people have it.
         optional: whether the recipe works without it.

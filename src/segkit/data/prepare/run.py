@@ -2,13 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from segkit.data.prepare.fetch import download, verify
+from segkit.data.prepare.fetch import digest_of, download, verify
 from segkit.data.prepare.pictures import write_whole
 from segkit.data.prepare.recipe import Archive, Convert, Place, Recipe, Say, Unpack
 from segkit.data.prepare.unpack import unpack
@@ -16,6 +16,7 @@ from segkit.errors import DatasetError
 
 STATE = ".segkit-prepare.json"
 WORK = ".work"
+INCOMING = ".incoming"
 
 
 @dataclass
@@ -46,7 +47,15 @@ class _State:
         write_whole(self.path, json.dumps({"archives": self.archives, "done": self.done}, indent=1).encode())
 
 
-def prepare(recipe: Recipe, root: Path, *, archives: Path | None = None, mirror: str = "", say: Say) -> None:
+def prepare(
+    recipe: Recipe,
+    root: Path,
+    *,
+    archives: Path | None = None,
+    mirror: str = "",
+    say: Say,
+    warn: Callable[[str], None],
+) -> None:
     """Fetches, verifies, unpacks and converts; what is done already is not done again.
 
     Args:
@@ -55,6 +64,7 @@ def prepare(recipe: Recipe, root: Path, *, archives: Path | None = None, mirror:
         archives: where archives are and go; ``root/archives`` by default.
         mirror: address of a folder that has all archives, by their names, in place of the published addresses.
         say: told of the progress.
+        warn: told of what may be as it should.
 
     Raises:
         DatasetError: an archive is missing or is not what it should be, or there is no room.
@@ -69,7 +79,7 @@ def prepare(recipe: Recipe, root: Path, *, archives: Path | None = None, mirror:
     for archive in recipe.archives:
         if not found[archive] and not archive.optional:
             found[archive] = [_fetch(archive, folder, mirror, say)]
-        digests[archive.name] = [_verified(path, archive, state, say) for path in found[archive]]
+        digests[archive.name] = [_digest(path, archive, state, say, warn) for path in found[archive]]
     files = {archive.name: paths for archive, paths in found.items()}
     for step in recipe.steps:
         _follow(step, recipe, root, files, digests, state, say)
@@ -125,21 +135,36 @@ def _require(recipe: Recipe, found: Mapping[Archive, list[Path]], folder: Path) 
 
 
 def _fetch(archive: Archive, folder: Path, mirror: str, say: Say) -> Path:
+    """Downloads an archive; it comes to its place once it is known to be what it should be."""
     url = urljoin(mirror.rstrip("/") + "/", archive.name) if mirror else archive.url
-    target = folder / archive.name
-    download(url, target, lambda done, total: say(f"fetching {archive.name}", done, total))
+    incoming, target = folder / INCOMING / archive.name, folder / archive.name
+    if not incoming.is_file():  # else an earlier run was killed while it verified it
+        download(url, incoming, lambda done, total: say(f"fetching {archive.name}", done, total))
+    try:
+        verify(incoming, archive, lambda done, total: say(f"verifying {archive.name}", done, total))
+    except DatasetError as error:
+        incoming.unlink()
+        raise DatasetError(f"{error}; it was deleted, the same command fetches it again") from None
+    incoming.replace(target)
     return target
 
 
-def _verified(path: Path, archive: Archive, state: _State, say: Say) -> str:
-    """The digest of an archive; of one that has not changed since an earlier run, as that has found it."""
+def _digest(path: Path, archive: Archive, state: _State, say: Say, warn: Callable[[str], None]) -> str:
+    """The digest of an archive; of one that has not changed since an earlier run, as that has found it.
+
+    A file of the user's own that is another one than published may be a later version, and is taken.
+    """
     stat = path.stat()
     known = state.archives.get(str(path.resolve()), {})
-    same = (known.get("size"), known.get("time")) == (stat.st_size, stat.st_mtime_ns)
-    if same:
+    if (known.get("size"), known.get("time")) == (stat.st_size, stat.st_mtime_ns):
         return str(known["digest"])
-    official = archive._replace(digest="", size=0) if path.name in archive.others else archive
-    found = verify(path, official, "", lambda done, total: say(f"verifying {path.name}", done, total))
+    what = f"verifying {path.name}"
+    published = archive._replace(digest="", size=0) if path.name in archive.others else archive
+    try:
+        found = verify(path, published, lambda done, total: say(what, done, total))
+    except DatasetError as error:
+        warn(f"{error}; going on with it, as it is your own")
+        found = digest_of(path, "sha256", lambda done, total: say(what, done, total))
     state.archives[str(path.resolve())] = {"size": stat.st_size, "time": stat.st_mtime_ns, "digest": found}
     state.write()
     return found
