@@ -56,6 +56,7 @@ class Batch:
         names: N sample ids.
         sizes: N pairs (height, width) of the images as read.
         edges: (N, H, W) uint8: 1 where classes meet, 0 elsewhere, ``IGNORE_INDEX`` where padded; None without them.
+        samples: numbers of the N samples in their split; empty where the images come from elsewhere.
     """
 
     images: Tensor
@@ -64,6 +65,7 @@ class Batch:
     names: Sequence[str]
     sizes: Sequence[tuple[int, int]]
     edges: Tensor | None = None
+    samples: Sequence[int] = ()
 
 
 class StepInfo(NamedTuple):

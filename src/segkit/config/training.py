@@ -383,6 +383,8 @@ class LoggerConfig:
     """A live bar on a terminal."""
     tensorboard: bool = True
     """Write TensorBoard's event files."""
+    csv: bool = True
+    """Write train.csv and val.csv, for spreadsheets."""
     num_overlays: NonNegativeInt = 8
     """Validation images, always the same, drawn as image, label and prediction at each evaluation."""
     num_ranked: NonNegativeInt = 4

@@ -141,18 +141,22 @@ class _Fetcher(torch.utils.data.Dataset[Any]):
         skipped: list[str] = []
         try:
             samples = [self.source.load(key, skipped) for key in keys]
-            groups = _by_size(samples) if self.by_size else [samples]
-            return {"batches": [collate(group, self.source.pad_to) for group in groups], "skipped": skipped}
+            groups = _by_size(samples) if self.by_size else [list(range(len(samples)))]
+            batches = [
+                collate([samples[i] for i in group], self.source.pad_to) | {"samples": [keys[i].sample for i in group]}
+                for group in groups
+            ]
+            return {"batches": batches, "skipped": skipped}
         except SegkitError as error:  # as a value: torch would wrap it in the worker's traceback
             return {"error": error}
 
 
-def _by_size(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Runs of samples whose images, and whose masks, agree in size."""
-    groups: dict[Any, list[Sample]] = {}
-    for sample in samples:
+def _by_size(samples: Sequence[Sample]) -> list[list[int]]:
+    """Groups of samples, by their place, whose images, and whose masks, agree in size."""
+    groups: dict[Any, list[int]] = {}
+    for index, sample in enumerate(samples):
         shapes = (sample.image.shape, None if sample.mask is None else sample.mask.shape)
-        groups.setdefault(shapes, []).append(sample)
+        groups.setdefault(shapes, []).append(index)
     return list(groups.values())
 
 

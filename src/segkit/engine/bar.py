@@ -1,6 +1,6 @@
 """The live bar on a terminal."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -9,13 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from segkit.engine.meters import Stopwatch, peak_memory_gb
-
-
-@dataclass(frozen=True)
-class _Shown:
-    epoch: int = 0
-    loss: float = 0.0
-    lr: float = 0.0
+from segkit.engine.watch import Report
 
 
 class Bar:
@@ -46,19 +40,23 @@ class Bar:
         self._progress = Progress(*columns, console=console)
         self._training = self._progress.add_task("training", total=total_steps, completed=done, eta="")
         self._evaluation: TaskID | None = None
-        self._shown = _Shown()
+        self._report: Report | None = None
+        self._epoch, self._lr = 0, 0.0
+        self._grad_norm: float | None = None
         self._live = Live(
             console=console, get_renderable=self._draw, refresh_per_second=5, transient=True, vertical_overflow="crop"
         )
         self._live.start()
 
-    def step(self, step: int, *, epoch: int, loss: float, lr: float) -> None:
+    def step(self, report: Report, *, epoch: int, lr: float) -> None:
         """A step is done."""
-        self._shown = _Shown(epoch, loss, lr)
-        self._progress.update(self._training, completed=step)
+        self._report, self._epoch, self._lr = report, epoch, lr
+        if report.grad_norm is not None:  # it is computed now and then only
+            self._grad_norm = report.grad_norm
+        self._progress.update(self._training, completed=report.step)
 
     def evaluating(self, done: int, total: int) -> None:
-        """``done`` of ``total`` batches are evaluated; the second bar goes away after the last."""
+        """``done`` of ``total`` images are evaluated; the second bar goes away after the last."""
         if self._evaluation is None:
             self._evaluation = self._progress.add_task("evaluating", total=total, eta="")
         self._progress.update(self._evaluation, completed=done)
@@ -71,18 +69,25 @@ class Bar:
         self._live.stop()
 
     def _draw(self) -> RenderableType:
-        shown, (step_s, wait) = self._shown, self.watch.now()
-        if not shown.epoch:
+        report, (step_s, wait) = self._report, self.watch.now()
+        if report is None:
             return self._progress
-        left_s = (self.total_steps - self._progress.tasks[0].completed) * step_s
         if step_s:
+            left_s = (self.total_steps - self._progress.tasks[0].completed) * step_s
             self._progress.update(self._training, eta=f"eta {timedelta(seconds=round(left_s))}")
+        training = (
+            f"epoch {self._epoch}/{self.total_epochs}",
+            loss_text(report.terms),
+            f"lr {self._lr:.3g}",
+            "" if self._grad_norm is None else f"gradient {self._grad_norm:.3g}",
+        )
         speed = f"{step_s:.3g} s/step  {self.batch_size / step_s:.3g} images/s  data wait {wait:.0%}" if step_s else ""
-        figures = (
-            f"epoch {shown.epoch}/{self.total_epochs}  loss {shown.loss:.4f}  lr {shown.lr:.3g}",
-            speed,
-            f"{peak_memory_gb():.2f} GB",
-        )
-        return Group(
-            self._progress, Text("  ".join(filter(None, figures)), style="dim", overflow="ellipsis", no_wrap=True)
-        )
+        machine = (speed, f"{peak_memory_gb():.2f} GB")
+        lines = ("  ".join(filter(None, words)) for words in (training, machine))
+        return Group(self._progress, *(Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in lines))
+
+
+def loss_text(terms: Mapping[str, float]) -> str:
+    """The loss, and its parts if it has several."""
+    parts = " + ".join(f"{name} {value:.4f}" for name, value in terms.items())
+    return f"loss {sum(terms.values()):.4f}" + (f" = {parts}" if len(terms) > 1 else "")

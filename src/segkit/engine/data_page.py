@@ -1,6 +1,5 @@
 """A page of a data set: its figures, and samples as they are and as the training would see them."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,7 +14,7 @@ from segkit.data.loader import Source
 from segkit.data.sampler import Key
 from segkit.data.survey import Survey, class_rows, class_weights
 from segkit.errors import DatasetError
-from segkit.inference.drawing import mask_classes, to_rgb
+from segkit.inference.drawing import data_uri, mask_classes, to_rgb
 from segkit.types import IGNORE_INDEX, ClassInfo, Sample
 
 _WIDTH = 400
@@ -127,21 +126,12 @@ def _picture(caption: str, sample: Sample, info: ClassInfo) -> Picture:
     image = cv2.resize(to_rgb(sample.image), size, interpolation=cv2.INTER_AREA)
     mask = sample.mask
     if mask is None:
-        return Picture(
-            f"{caption}, {height} x {width}, no label", _uri(".jpg", image[..., ::-1]), "", (), width / height
-        )
+        return Picture(f"{caption}, {height} x {width}, no label", data_uri(image, quality=95), "", (), width / height)
     classes = tuple(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[:IGNORE_INDEX]).tolist())
     small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-    colors = np.zeros((256, 4), np.uint8)  # BGRA
+    colors = np.zeros((256, 4), np.uint8)  # RGBA
     palette = mask_classes(info).palette
-    colors[: len(palette)] = [(*color[::-1], 255) for color in palette]
+    colors[: len(palette)] = [(*color, 255) for color in palette]
     colors[IGNORE_INDEX] = (255, 255, 255, 255)
-    drawn = _uri(".png", colors[small])
-    return Picture(f"{caption}, {height} x {width}", _uri(".jpg", image[..., ::-1]), drawn, classes, width / height)
-
-
-def _uri(suffix: str, pixels: NDArray[Any]) -> str:
-    """BGR or BGRA pixels as the address of an image that holds itself."""
-    data = cv2.imencode(suffix, np.ascontiguousarray(pixels))[1].tobytes()
-    kind = "jpeg" if suffix == ".jpg" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    drawn = data_uri(colors[small])
+    return Picture(f"{caption}, {height} x {width}", data_uri(image, quality=95), drawn, classes, width / height)

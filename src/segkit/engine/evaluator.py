@@ -1,12 +1,9 @@
 """Evaluation while training: every process takes its share, one all-reduce joins the counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segkit import dist
@@ -15,12 +12,11 @@ from segkit.data.loader import EvalLoader, collate, to_batch
 from segkit.data.sampler import Key
 from segkit.engine.amp import Precision
 from segkit.errors import DatasetError
+from segkit.inference.gallery import Exhibit, Gallery, make_exhibit
 from segkit.inference.predict import labels_of, predict_batch
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.metrics.scores import Scores, compute_scores
 from segkit.types import Batch
-
-Pixels = NDArray[np.uint8]
 
 
 class Evaluator:
@@ -62,7 +58,10 @@ class Evaluator:
         *,
         check: Callable[[], None] = lambda: None,
         meet: Callable[[], None] = lambda: None,
+        tell: Callable[[int, int], None] = lambda done, total: None,
         limit: int | None = None,
+        gallery: Gallery | None = None,
+        shown: str = "",
     ) -> dict[str, Scores]:
         """Scores of each model; images are read once for all.
 
@@ -70,12 +69,16 @@ class Evaluator:
             models: by name; put into eval mode, and left there.
             check: called before each batch; may raise to leave.
             meet: called when this process's share is done, before it waits for the others; may raise to leave.
+            tell: called after each batch with the images seen and all of this process's.
             limit: batches to look at; None looks at all.
+            gallery: chooses images to keep; all processes have one, or none.
+            shown: the model whose predictions it gets.
         """
         matrices = {name: ConfusionMatrix(self.num_classes, self.device) for name in models}
         for model in models.values():
             model.eval()
             dist.broadcast_buffers(model)  # plain batch norm has statistics of its own on each rank
+        seen = 0
         for batch in islice(self.loader, limit):
             check()
             if batch.masks is None:
@@ -84,24 +87,28 @@ class Evaluator:
             images = self._images(batch)
             for name, model in models.items():
                 preds = self._classes(model, images, batch)
-                for pred, target in zip(preds, targets, strict=True):
-                    matrices[name].update(pred, target)
+                pairs = [matrices[name].update(*pair) for pair in zip(preds, targets, strict=True)]
+                if gallery is not None and name == shown:
+                    gallery.see(batch, preds, [matrices[name].mean_iou(counts) for counts in pairs])
+            seen += len(batch.names)
+            tell(seen, self.loader.num_samples)
         meet()
+        if gallery is not None:
+            gallery.gather()
         return {name: compute_scores(matrix.sum_over_ranks()) for name, matrix in matrices.items()}
 
     @torch.no_grad()
-    def examples(self, model: nn.Module, count: int) -> list[tuple[NDArray[Any], Pixels | None, Pixels]]:
-        """(image, label, prediction) of samples from all over the split, whatever the process's share."""
-        source = self.loader.source
-        total = len(source.dataset)
+    def examples(self, model: nn.Module, places: Iterable[int]) -> list[Exhibit]:
+        """Samples by their numbers in the split, whatever the process's share, as the model sees them."""
+        source, kept = self.loader.source, []
         model.eval()
-        rows = []
-        for index in np.unique(np.linspace(0, total - 1, min(count, total), dtype=int)).tolist():
-            raw = source.dataset[index]
-            batch = to_batch(collate([source.load(Key(0, index, index), [])], source.pad_to))
+        for place in dict.fromkeys(places):
+            batch = to_batch(collate([source.load(Key(0, place, place), [])], source.pad_to) | {"samples": [place]})
             (preds,) = self.predict(model, batch)
-            rows.append((raw.image, raw.mask, preds.cpu().numpy()))
-        return rows
+            matrix, (target,) = ConfusionMatrix(self.num_classes, self.device), labels_of(batch)
+            score = matrix.mean_iou(matrix.update(preds, target)).item()
+            kept.append(make_exhibit(batch, 0, preds, score))
+        return kept
 
     @torch.no_grad()
     def predict(self, model: nn.Module, batch: Batch) -> list[Tensor]:

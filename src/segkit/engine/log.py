@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from segkit.config.segmentor import SegmentorConfig
-from segkit.engine.bar import Bar
+from segkit.engine.bar import Bar, loss_text
 from segkit.engine.meters import Meter, Stopwatch, peak_memory_gb
 from segkit.engine.progress import Progress as Position
 from segkit.engine.records import cut_log, finite, last_steps, read_log
@@ -21,6 +21,7 @@ from segkit.engine.sinks.base import Opening, Sink, Status
 from segkit.engine.sinks.choose import open_sinks
 from segkit.engine.watch import Report
 from segkit.errors import TrainingStopped
+from segkit.inference.gallery import Gallery
 from segkit.metrics.scores import Scores
 from segkit.types import ClassInfo
 
@@ -123,7 +124,7 @@ class RunLog:
         if not self.speaks:
             return None
         if self._bar is not None:
-            self._bar.step(report.step, epoch=epoch, loss=report.loss, lr=lr)
+            self._bar.step(report, epoch=epoch, lr=lr)
         return self._line(report, epoch, lr) if self.due(report.step) else None
 
     def _line(self, report: Report, epoch: int, lr: float) -> dict[str, Any]:
@@ -147,30 +148,42 @@ class RunLog:
         return record
 
     def evaluating(self, done: int, total: int) -> None:
-        """``done`` of ``total`` batches of an evaluation have been looked at."""
+        """``done`` of ``total`` images of an evaluation have been looked at."""
         if self._bar is not None:
             self._bar.evaluating(done, total)
 
-    def validation(self, step: int, epoch: int, scores: Mapping[str, Scores], info: ClassInfo, seconds: float) -> None:
+    def validation(
+        self,
+        position: Position,
+        epoch: int,
+        scores: Mapping[str, Scores],
+        info: ClassInfo,
+        *,
+        seconds: float,
+        gallery: Gallery,
+    ) -> None:
         """Tells an evaluation.
 
         Args:
-            step: optimiser steps done.
+            position: of the training; its step is that of the record.
             epoch: passes done.
             scores: of each model, by the prefix of its metrics: "" and "ema/".
             info: names of the classes.
             seconds: how long it took; they do not count as training.
+            gallery: the worst and the best images are told, with their numbers and mean IoU.
         """
         self.watch.leave_out(seconds)
         if not self.speaks:
             return
-        record: dict[str, Any] = {"kind": "val", "step": step, "epoch": epoch, "time_s": round(seconds, 3)}
+        record: dict[str, Any] = {"kind": "val", "step": position.step, "epoch": epoch, "time_s": round(seconds, 3)}
         shown = []
         for prefix, score in scores.items():
             iou = dict(zip(info.names, score.per_class["iou"].tolist(), strict=True))
             record |= {f"{prefix}{name}": finite(value) for name, value in score.overall.items()}
             record[f"{prefix}iou"] = {name: finite(value) for name, value in iou.items()}
             shown += [f"{prefix}{name} {score.overall[name]:.4f}" for name in _SHOWN]
+        for key, images in (("worst_images", gallery.worst), ("best_images", gallery.best)):
+            record[key] = [[one.name, one.place, round(one.score, 6)] for one in images]
         self._write(record)
         self.say(f"evaluation after epoch {epoch}: {'  '.join(shown)}  ({seconds:.1f} s)")
 
@@ -198,13 +211,11 @@ class RunLog:
 
 
 def _train_line(record: Mapping[str, Any], log: RunLog, *, remaining_s: float) -> str:
-    terms = record["terms"]
-    parts = " + ".join(f"{name} {value:.4f}" for name, value in terms.items())
     return "  ".join(
         (
             f"epoch {record['epoch']}/{log.total_epochs}",
             f"step {record['step']}/{log.total_steps}",
-            f"loss {record['loss']:.4f}" + (f" = {parts}" if len(terms) > 1 else ""),
+            loss_text(record["terms"]),
             f"lr {record['lr']:.3g}",
             *(() if record["grad_norm"] is None else (f"gradient {record['grad_norm']:.3g}",)),
             f"{record['step_s']:.3g} s/step",

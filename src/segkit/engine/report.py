@@ -2,64 +2,63 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 
+from segkit.engine.curves import draw_panels, read_runs
 from segkit.engine.log import RunLog
 from segkit.engine.records import read_log
-from segkit.engine.run import RunResult, write_result
-from segkit.inference.drawing import overlay, to_rgb
+from segkit.engine.run import RunFolder, RunResult, write_result
+from segkit.inference.drawing import Pixels, overlay
+from segkit.inference.gallery import Exhibit
 from segkit.metrics.scores import Scores
-from segkit.types import IGNORE_INDEX, ClassInfo
-
-Pixels = NDArray[np.uint8]
+from segkit.types import ClassInfo
 
 _GAP = 4
 _CAPTION = 22
 
 
-def write_report(
-    log: RunLog,
-    result: RunResult,
-    scores: Scores,
-    info: ClassInfo,
-    rows: Sequence[tuple[Pixels, Pixels | None, Pixels]],
-    *,
-    monitor: str,
-) -> None:
-    """Prints the table and the next command, draws curves and pictures, and writes the final figures.
+def write_report(log: RunLog, result: RunResult, scores: Scores, info: ClassInfo, *, monitor: str) -> None:
+    """Prints the table and the next command, draws the curves, and writes the final figures.
 
     Args:
         log: of the run.
         result: of the run.
         scores: of the checkpoint to use.
         info: names and colours of the classes.
-        rows: samples to draw: image, label or None, prediction.
         monitor: the metric that chose the checkpoint.
     """
     folder, checkpoint = log.folder, result.checkpoint
     where = f"epoch {int(result.best['epoch'])}" if result.best else "the end"
     log.console.print(class_table(scores, info, f"validation, in percent, after {where}"))
-    drawn = {"results": folder.path, "checkpoint": checkpoint}
-    if draw_curves(folder.log, folder.path / "curves.png", monitor):
-        drawn["curves"] = folder.path / "curves.png"
-    if rows:
-        grid = draw_overlays(rows, info)
-        drawn["overlays"] = folder.path / "overlays.png"
-        cv2.imwrite(str(drawn["overlays"]), grid[..., ::-1])
-        log.image("val/overlays", grid, result.step)
+    _draw_curves(folder, monitor)
     per_class = {
         name: {key: _or_none(float(values[index])) for key, values in scores.per_class.items()}
         for index, name in enumerate(info.names)
     }
     write_result(folder, result, {"classes": per_class})
-    for name, path in drawn.items():
+    places = {"page": folder.report, "curves": folder.curves, "overlays": folder.overlays}
+    written = {name: path for name, path in places.items() if path.exists()}
+    for name, path in {"results": folder.path, "checkpoint": checkpoint, **written}.items():
         log.say(f"{name + ':':<12}{path}")
     log.say(f"predict:    segkit-predict {checkpoint} YOUR_IMAGES --output predictions")
+
+
+def _draw_curves(folder: RunFolder, monitor: str) -> None:
+    """The loss with its terms, the monitored metric, and the learning rate."""
+    if not read_log(folder.log):
+        return
+    runs = read_runs([folder.path])
+    names = runs[0].names
+    plain = monitor.removeprefix("ema/")
+    panels = {
+        "loss": [name for name in names if name == "train/loss" or name.startswith("train/terms/")],
+        monitor: [name for name in (f"val/{plain}", f"val/ema/{plain}") if name in names],
+        "learning rate": [name for name in names if name == "train/lr"],
+    }
+    draw_panels(runs, {title: lines for title, lines in panels.items() if lines}, folder.curves)
 
 
 def class_table(scores: Scores, info: ClassInfo, title: str) -> Table:
@@ -78,46 +77,11 @@ def class_table(scores: Scores, info: ClassInfo, title: str) -> Table:
     return table
 
 
-def draw_curves(log: Path, target: Path, monitor: str) -> bool:
-    """Draws loss, learning rate and the monitored metric over the steps; returns whether there was anything to draw."""
-    records = read_log(log)
-    train = [r for r in records if r["kind"] == "train"]
-    val = [r for r in records if r["kind"] == "val" and r.get(monitor) is not None]
-    if not train:
-        return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # not pyplot: its state belongs to the user
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    steps = [r["step"] for r in train]
-    left.plot(steps, [r["loss"] for r in train], label="loss")
-    terms = train[-1]["terms"]
-    for name in terms if len(terms) > 1 else ():
-        left.plot(steps, [r["terms"].get(name, math.nan) for r in train], label=name, linewidth=0.8)
-    left.set(xlabel="step", ylabel="training loss", ylim=(0, None))
-    left.legend()
-    rate = left.twinx()
-    rate.plot(steps, [r["lr"] for r in train], color="grey", linestyle=":", linewidth=0.8)
-    rate.set_ylabel("learning rate (dotted)")
-    names = [monitor, *(n for n in (f"ema/{monitor}", monitor.removeprefix("ema/")) if n != monitor)]
-    for name in (n for n in names if val and val[-1].get(n) is not None):
-        right.plot([r["step"] for r in val], [r.get(name, math.nan) for r in val], marker="o", label=name)
-    right.set(xlabel="step", ylabel="validation", ylim=(0, 1))
-    if val:
-        right.legend()
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    figure.savefig(target, dpi=100)
-    return True
-
-
-def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: ClassInfo, *, width: int = 320) -> Pixels:
+def draw_overlays(rows: Sequence[Exhibit], info: ClassInfo, *, width: int = 320) -> Pixels:
     """A grid with one row a sample, under a caption: image, image with label, image with prediction.
 
     Args:
-        rows: (image, label or None, prediction).
+        rows: what to draw.
         info: colours of the classes.
         width: pixels of each picture.
 
@@ -125,9 +89,9 @@ def draw_overlays(rows: Sequence[tuple[Pixels, Pixels | None, Pixels]], info: Cl
         (H, W, 3) RGB.
     """
     lines = [_caption(("image", "label", "prediction"), width)]
-    for image, label, preds in rows:
-        blank = np.full_like(preds, IGNORE_INDEX)
-        pictures = [to_rgb(image), *(overlay(image, m, info) for m in (blank if label is None else label, preds))]
+    for row in rows:
+        image = row.image
+        pictures = [image, overlay(image, row.label, info), overlay(image, row.preds, info)]
         height = max(1, round(image.shape[0] * width / image.shape[1]))
         size = (width, height)
         pictures = [cv2.resize(p, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8) for p in pictures]

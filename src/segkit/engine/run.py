@@ -77,6 +77,20 @@ class RunFolder:
         """What a process other than the first one says; the first one has the console."""
         return self.path / "logs" / f"process-{rank}.log"
 
+    def table(self, kind: str) -> Path:
+        """The log's records of one kind, train or val, as a table for spreadsheets."""
+        return self.path / f"{kind}.csv"
+
+    @property
+    def overlays(self) -> Path:
+        """Images, labels and predictions of some validation images, always the same."""
+        return self.path / "overlays.png"
+
+    @property
+    def curves(self) -> Path:
+        """Loss, monitored metric and learning rate over the steps."""
+        return self.path / "curves.png"
+
     @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""

@@ -58,7 +58,7 @@ class TrainState:
             "palette": [list(color) for color in self.info.palette],
             "label_values": dict(self.info.inverse),
             "metrics": flat_metrics(scores),
-            "scores": {prefix: score.to_plain() for prefix, score in scores.items()},
+            "scores": {prefix: _compact(score) for prefix, score in scores.items()},
             "progress": progress.to_plain(),
             "steps_per_epoch": self.steps_per_epoch,
             "world_size": dist.world_size(),
@@ -93,6 +93,12 @@ class TrainState:
             self.scaler.load_state_dict(payload["scaler"])
         self.meter.load(payload["log"])
         return Progress.from_plain(payload["progress"])
+
+
+def _compact(scores: Scores) -> dict[str, Any]:
+    """Plain data but for the confusion matrix: as lists, checking that of 150 classes takes a while."""
+    tree = scores.to_plain()
+    return tree | ({} if scores.confusion is None else {"confusion": torch.from_numpy(scores.confusion)})
 
 
 def flat_metrics(scores: Mapping[str, Scores]) -> dict[str, float]:

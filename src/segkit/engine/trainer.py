@@ -44,6 +44,7 @@ from segkit.engine.progress import Progress
 from segkit.engine.report import write_report
 from segkit.engine.run import RunFolder, RunResult, write_stop
 from segkit.engine.seeds import seed_init, seed_step
+from segkit.engine.showcase import Showcase
 from segkit.engine.signals import Reason, StopSignals, stopped
 from segkit.engine.starting import init_weights
 from segkit.engine.state import TrainState, flat_metrics, read_scores
@@ -145,6 +146,7 @@ class Trainer:
             total_epochs=self.scheduler.total_epochs,
             speaks=self.is_main,
         )
+        self.showcase = Showcase(self.log, self.info, len(self.eval_loader.source.dataset))
         self.diagnostics = Diagnostics(self.info.names, config.dataloader, say=self.log.say)
         self.state = TrainState(
             config,
@@ -241,11 +243,11 @@ class Trainer:
     def _report(self, result: RunResult) -> None:
         """Table, curves and pictures of the checkpoint to use; the final figures come last, as they end the run."""
         payload = read_checkpoint(result.checkpoint)
-        averaged = self.config.trainer.monitor.startswith("ema/")
-        load_weights(self.model, payload["ema" if averaged else "model"], result.checkpoint)
-        rows = self.evaluator.examples(self.model, self.config.logger.num_overlays)
-        scores = read_scores(payload)["ema/" if averaged else ""]
-        write_report(self.log, result, scores, self.info, rows, monitor=self.config.trainer.monitor)
+        prefix = self.showcase.prefix
+        load_weights(self.model, payload["ema" if prefix else "model"], result.checkpoint)
+        scores = read_scores(payload)[prefix]
+        self.showcase.finished(self.progress, scores, self.evaluator, self.model)
+        write_report(self.log, result, scores, self.info, monitor=self.config.trainer.monitor)
 
     def _batches(self) -> Generator[Sequence[Batch]]:
         """The parts of each step that is still to do."""
@@ -348,18 +350,27 @@ class Trainer:
         self.peers.at(name)
         began = time.perf_counter()
         models = {"": self.model} | ({"ema/": self.ema.on(self.device)} if self.ema else {})
-        self.scores = self.evaluator(models, check=partial(self._leave_if_asked, name), meet=partial(self._meet, name))
+        gallery = self.showcase.gallery()
+        self.scores = self.evaluator(
+            models,
+            check=partial(self._leave_if_asked, name),
+            meet=partial(self._meet, name),
+            tell=self.log.evaluating,
+            gallery=gallery,
+            shown=self.showcase.prefix,
+        )
         self.model.train()
         seconds = time.perf_counter() - began
         metrics = flat_metrics(self.scores)
         value = metrics[self.config.trainer.monitor]
         best = not math.isnan(value) and (self.progress.best_value is None or value > self.progress.best_value)
         self.progress = replace(self.progress, evaluated_step=self.progress.step)
+        epoch, step = self._epoch(self.progress.step - 1), self.progress.step
         if best:
-            epoch, step = self._epoch(self.progress.step - 1), self.progress.step
             self.progress = replace(self.progress, best_value=value, best_epoch=epoch, best_step=step)
-        self.log.validation(self.progress.step, self._epoch(self.progress.step - 1), self.scores, self.info, seconds)
+        self.log.validation(self.progress, epoch, self.scores, self.info, seconds=seconds, gallery=gallery)
         self._save(best=best)
+        self.showcase.evaluated(self.progress, epoch, self.scores, gallery)
 
     def _asked(self) -> Reason | None:
         """Why to stop here and now, this process or another."""

@@ -42,7 +42,7 @@ def publish(path: str | Path, folder: Path, *, weights: Weights = "auto", name: 
         "palette": payload["palette"],
         "label_values": payload.get("label_values") or {},
         "metrics": own,
-        "scores": {} if scores is None else {"": scores},
+        "scores": {} if scores is None else {"": {k: v for k, v in scores.items() if k != "confusion"}},
         "progress": payload.get("progress"),
         "steps_per_epoch": payload.get("steps_per_epoch"),
         "source": {"toolkit": "segkit", "file": Path(path).name, "weights": chosen},

@@ -1,5 +1,6 @@
 """Pictures of classes."""
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,3 +59,17 @@ def shares_of(counts: NDArray[np.int64], names: Sequence[str]) -> dict[str, floa
     counts = counts[: len(names)]
     seen = sorted(np.flatnonzero(counts).tolist(), key=lambda index: -counts[index])
     return {names[index]: float(counts[index] / counts.sum()) for index in seen}
+
+
+def data_uri(pixels: NDArray[Any], *, quality: int | None = None) -> str:
+    """The address of an image that holds itself, for pages in one file.
+
+    Args:
+        pixels: (H, W, 3) RGB or (H, W, 4) RGBA, uint8.
+        quality: of a JPEG, 0 to 100; None is a PNG, which loses nothing.
+    """
+    swapped = np.ascontiguousarray(pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]])
+    suffix, kind = (".png", "png") if quality is None else (".jpg", "jpeg")
+    options = [] if quality is None else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    data = cv2.imencode(suffix, swapped, options)[1].tobytes()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

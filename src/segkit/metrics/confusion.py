@@ -21,8 +21,8 @@ class ConfusionMatrix:
         # Every pair of bytes has its place: selecting the valid pixels first takes 20 times as long as counting all.
         self._pairs = torch.zeros(_VALUES * _VALUES, dtype=torch.int64, device=device)
 
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Counts the pixels of any number of images.
+    def update(self, preds: Tensor, target: Tensor) -> Tensor:
+        """Counts the pixels of any number of images, and returns their counts alone, for :meth:`mean_iou`.
 
         Args:
             preds: uint8 class ids.
@@ -33,7 +33,22 @@ class ConfusionMatrix:
             raise ValueError(f"predictions and labels must be uint8 of one shape (got {got})")
         device = self._pairs.device
         index = target.to(device, torch.int32).mul_(_VALUES).add_(preds.to(device))
-        self._pairs += torch.bincount(index.flatten(), minlength=len(self._pairs))
+        pairs = torch.bincount(index.flatten(), minlength=len(self._pairs))
+        self._pairs += pairs
+        return pairs
+
+    def mean_iou(self, pairs: Tensor) -> Tensor:
+        """Of what :meth:`update` returned: the mean IoU over the classes labelled or predicted there.
+
+        A scalar on the device, where it waits for nobody; nan if nothing is labelled.
+        """
+        side = max(self.num_classes, 2)
+        counts = pairs.reshape(_VALUES, _VALUES)[:side, :side]
+        right = counts.diagonal()
+        either = counts.sum(dim=1) + counts.sum(dim=0) - right
+        if self.num_classes == 1:
+            right, either = right[1:], either[1:]
+        return (right / either.clamp(min=1)).sum() / (either > 0).sum()
 
     def sum_over_ranks(self) -> "ConfusionMatrix":
         """The counts of all processes, by one all-reduce."""

@@ -33,23 +33,27 @@ class Scores:
         overall: ``all_accuracy`` (right pixels), ``fwiou`` (IoU weighted by the labelled pixels), and the means of
             :data:`MEANS` over the classes for which the figure is defined.
         support: (K,) int64, labelled pixels of each class.
+        confusion: (K, K) int64 pixels, row label and column prediction, or (2, 2) where K is 1; None in older files.
     """
 
     per_class: Mapping[str, Values]
     overall: Mapping[str, float]
     support: NDArray[np.int64]
+    confusion: NDArray[np.int64] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Lists and numbers, for checkpoints."""
         per_class = {name: values.tolist() for name, values in self.per_class.items()}
-        return {"per_class": per_class, "overall": dict(self.overall), "support": self.support.tolist()}
+        tree = {"per_class": per_class, "overall": dict(self.overall), "support": self.support.tolist()}
+        return tree | ({} if self.confusion is None else {"confusion": self.confusion.tolist()})
 
     @classmethod
     def from_plain(cls, tree: Mapping[str, Any]) -> Self:
         """From a checkpoint, or from JSON, where null is not a number."""
         per_class = {name: np.array(values, np.float64) for name, values in tree["per_class"].items()}
         overall = {name: math.nan if value is None else value for name, value in tree["overall"].items()}
-        return cls(per_class, overall, np.array(tree["support"], np.int64))
+        confusion = np.asarray(tree["confusion"], np.int64) if "confusion" in tree else None
+        return cls(per_class, overall, np.array(tree["support"], np.int64), confusion)
 
 
 def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore: float = 0.0) -> Scores:
@@ -63,7 +67,8 @@ def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore:
         missed_fscore: F-score of a class that is labelled or predicted, but never right. SSSegmentation has nan
             there, which leaves the class out of the mean: missing a class entirely raises its ``mfscore``.
     """
-    counts = matrix.counts.numpy().astype(np.float64)
+    confusion = matrix.counts.numpy()
+    counts = confusion.astype(np.float64)
     right, labelled, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     overall = {"all_accuracy": _share(right.sum(), labelled.sum())}
     if matrix.num_classes == 1:
@@ -81,7 +86,7 @@ def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore:
     }
     overall["fwiou"] = _share(np.nansum(labelled * per_class["iou"]), labelled.sum())
     overall |= {mean: _mean(per_class[figure]) for mean, figure in MEANS.items()}
-    return Scores(per_class, overall, labelled.astype(np.int64))
+    return Scores(per_class, overall, labelled.astype(np.int64), confusion)
 
 
 def _ratio(part: Values, whole: Values) -> Values:

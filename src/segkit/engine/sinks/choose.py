@@ -31,6 +31,10 @@ def open_sinks(opening: Opening) -> Iterator[Sink]:
         from segkit.engine.sinks.mlflow import MlflowSink
 
         yield MlflowSink(opening)
+    if config.csv:
+        from segkit.engine.sinks.csv import CsvSink
+
+        yield CsvSink(opening)
     if config.tensorboard:
         from segkit.engine.sinks.tensorboard import TensorBoardSink
 
