@@ -69,6 +69,16 @@ def test_the_remedy_of_a_check_mends(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["ok"]
 
 
+def test_secret_labels_are_not_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = tmp_path / "ADEChallengeData2016"
+    write_pixels(top / "images" / "testing" / "ADE_test_00000001.jpg", ids(0, 32, 40))
+    main(["check", "dataset=ADE20kDataset", f"dataset.root={tmp_path}", "--splits", "test"])
+    assert capsys.readouterr().out.splitlines()[-1] == "0 errors, 0 warnings"
+    write_pixels(top / "images" / "training" / "ADE_00000001.jpg", ids(0, 32, 40))
+    with pytest.raises(SystemExit):
+        main(["check", "dataset=ADE20kDataset", f"dataset.root={tmp_path}", "--splits", "train"])
+
+
 def test_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, says in (
         (folder(tmp_path / "none"), "error: dataset.root: no folder "),

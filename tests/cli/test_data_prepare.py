@@ -6,6 +6,8 @@ import pytest
 from support.archives import ARCHIVES, write_archives
 
 from segkit.cli.data import main
+from segkit.cli.data_prepare import next_command
+from segkit.config.compose import compose
 from segkit.data.prepare.recipes import RECIPES
 
 BIG = ("potsdam", "vaihingen", "isaid", "hrf")
@@ -30,3 +32,19 @@ def test_archives_become_a_data_set(name: str, tmp_path: Path, capsys: pytest.Ca
     main(command)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "root").rglob("*") if p.is_file()} == before
     assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize("name", ["ade20k", "voc", "vocaug", "cocostuff10k", "potsdam", "isaid"])
+def test_the_command_that_comes_next_can_be_given(name: str, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    words = next_command(recipe, tmp_path).removeprefix("to train: segkit-train ").split()
+    dataset = compose(words).dataset
+    assert (dataset.type, dataset.root) == (recipe.type, tmp_path)
+    assert (dataset.train_split, dataset.val_split) == recipe.splits
+
+
+def test_what_can_only_be_evaluated_or_has_no_options(tmp_path: Path) -> None:
+    assert next_command(RECIPES["darkzurich"], Path("x")).startswith(
+        "to evaluate: segkit-test CHECKPOINT dataset=darkzurich_"
+    )
+    assert next_command(RECIPES["cocovocsub"], Path("x")).startswith("to use: dataset=COCOVOCSUBDataset dataset.root=x")

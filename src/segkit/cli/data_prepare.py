@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     except OSError as error:
         raise DatasetError(f"{error.filename or root}: {error.strerror or error}") from None
     _check(recipe, root)
-    print(f"to train: segkit-train dataset={_option(recipe)} dataset.root={root}")
+    print(next_command(recipe, root))
 
 
 def _warn(text: str) -> None:
@@ -85,12 +85,24 @@ def _published(config: object, split: str) -> int:
     return (facts.splits[split].images or 0) if facts is not None and split in facts.splits else 0
 
 
-def _option(recipe: "Recipe") -> str:
-    """A ready configuration of the data set, or else its type."""
+def next_command(recipe: "Recipe", root: Path) -> str:
+    """What to do with the data set: a published recipe if there is one, else its options, else its type."""
     from segkit.config import store
 
-    ready = [name for name in store.options("dataset") if name.rpartition("_")[0] == recipe.name.removesuffix("aug")]
-    return ready[0] if ready else recipe.type
+    config = CONFIGS["dataset"][recipe.type]()
+    name = recipe.name.removesuffix("aug")
+    experiments = sorted(e for e in store.options("experiment") if e.rpartition("_")[2] == name)
+    ready = sorted(o for o in store.options("dataset") if o.rpartition("_")[0] == name)
+    chosen = [e for e in experiments if e.startswith("pspnet")] or experiments
+    option = f"+experiment={chosen[0]}" if chosen else f"dataset={ready[0] if ready else recipe.type}"
+    words = [option, f"dataset.root={root}"]
+    if recipe.splits == ("val",):
+        return f"to evaluate: segkit-test CHECKPOINT {' '.join(w for w in words if not w.startswith('+'))}"
+    if recipe.splits != (config.train_split, config.val_split):
+        words += [f"dataset.train_split={recipe.splits[0]}", f"dataset.val_split={recipe.splits[1]}"]
+    if not (chosen or ready):
+        return f"to use: {' '.join(words)}, and train_transforms of your own"
+    return f"to train: segkit-train {' '.join(words)}"
 
 
 def _list(recipes: "list[Recipe]") -> None:

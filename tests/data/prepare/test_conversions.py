@@ -26,7 +26,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_sbd_adds_to_voc_and_leaves_its_validation_images_out(tmp_path: Path) -> None:
-    voc = prepared("vocaug", tmp_path) / "VOCdevkit" / "VOC2012"
+    voc = prepared("vocaug", tmp_path)
     assert names(voc / "ImageSets" / "Segmentation" / "trainaug.txt") == [
         "2007_000032",
         "2007_000039",
@@ -39,7 +39,7 @@ def test_sbd_adds_to_voc_and_leaves_its_validation_images_out(tmp_path: Path) ->
 
 
 def test_context_keeps_59_of_459_classes(tmp_path: Path) -> None:
-    voc = prepared("pascalcontext59", tmp_path) / "VOCdevkit" / "VOC2010"
+    voc = prepared("pascalcontext59", tmp_path)
     found = read_label(voc / "SegmentationClassContext" / "2007_000039.png")
     raw = CONTEXT_VALUES[ids(1, H, W)]
     np.testing.assert_array_equal(found, np.select([raw == 201, raw == 259], [1, 59], 0))

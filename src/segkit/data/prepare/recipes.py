@@ -16,6 +16,7 @@ _SYSU = "http://sysu-hcp.net/lip"
 _RESEARCH = "research only"
 _FREE = "no account needed; "
 
+_VOC_FOLDERS = ("JPEGImages", "SegmentationClass", "ImageSets")
 _VOC2012 = Archive(
     "VOCtrainval_11-May-2012.tar",
     f"{_PASCAL}/voc2012/VOCtrainval_11-May-2012.tar",
@@ -40,7 +41,7 @@ def _context(name: str, kind: str) -> Recipe:
             Archive("trainval.tar.gz", f"{_CONTEXT}/trainval.tar.gz"),
         ),
         (
-            Unpack("VOCtrainval_03-May-2010.tar", ("VOCdevkit",)),
+            Unpack("VOCtrainval_03-May-2010.tar", _VOC_FOLDERS),
             Unpack("trainval.tar.gz", ("trainval", "labels.txt"), ".work"),
             Convert("59 of 459 classes", voc.context),
         ),
@@ -86,7 +87,7 @@ _RECIPES = (
     ),
     _unpacked(
         "voc", "VOCDataset", f"{_PASCAL}/voc2012", f"{_FREE}the images are Flickr's, under its terms", (_VOC2012,),
-        ("VOCdevkit",),
+        _VOC_FOLDERS,
     ),
     Recipe(
         "vocaug",
@@ -102,7 +103,7 @@ _RECIPES = (
             ),
         ),
         (
-            Unpack("VOCtrainval_11-May-2012.tar", ("VOCdevkit",)),
+            Unpack("VOCtrainval_11-May-2012.tar", _VOC_FOLDERS),
             Unpack("benchmark.tgz", ("cls",), ".work"),
             Convert("SBD's labels", voc.sbd),
         ),

@@ -19,7 +19,7 @@ def sbd(place: Place) -> None:
     The list is VOC's ``train`` and all of SBD but VOC's ``val``: 10582 images. VOC's own labels are
     kept where it has any.
     """
-    base = place.root / "VOCdevkit" / "VOC2012"
+    base = place.root
     official = {path.stem for path in (base / "SegmentationClass").glob("*.png")}
     mats = some_files(place.work, "cls/*.mat")
     missing = [m for m in mats if m.stem not in official and not _aug(base, m).exists()]
@@ -35,7 +35,7 @@ def sbd(place: Place) -> None:
 
 def context(place: Place) -> None:
     """``trainval/<id>.mat`` of 459 classes to ``SegmentationClassContext/<id>.png`` of 59 and background, and lists."""
-    base = place.root / "VOCdevkit" / "VOC2010"
+    base = place.root
     table = _context_table(some_files(place.work, "labels.txt")[0])
     mats = some_files(place.work, "trainval/*.mat")
     labels = base / "SegmentationClassContext"
