@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segkit.cli import benchmark, benchmark_models, model_checks
 from segkit.cli.benchmark_models import Row, golden_cases, golden_difference, markdown, measure, read_table
 from segkit.cli.model_checks import Subject, check
-from segkit.registry import BACKBONES, HEADS
+from segkit.registry import BACKBONES, HEADS, NECKS
 
 HEAD, BACKBONE = Subject("head", "FCN"), Subject("backbone", "CGNet")
 DATA = Path(__file__).parents[1] / "golden" / "data"
@@ -82,6 +82,7 @@ def test_golden_cases_belong_to_models(tmp_path: Path) -> None:
     cases = golden_cases(DATA)
     assert Row("head", "FCN") in cases
     assert [path.stem for path in cases[Row("head", "Segformer")]] == ["seg_segformer_mitb0"]
+    assert {path.stem for path in cases[Row("neck", "JPU")]} == {"seg_fastfcn_encnet", "seg_fastfcn_pspnet"}
     assert {path.stem for path in cases[Row("backbone", "CGNet")]} <= {"bb_cgnet"}
     assert golden_difference([], 1) == "no case"
     torn = tmp_path / "seg_torn.json"
@@ -94,11 +95,13 @@ def test_golden_cases_belong_to_models(tmp_path: Path) -> None:
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     known = {
         ("head", "FCN (ResNet)"): {"parameters": "35.4", "onnx": "no: a | b"},
+        ("neck", "JPU (FCN, ResNet)"): {"stride": "8"},
         ("backbone", "CGNet"): {"paper": "Wu et al., 2018", "stride": "2, 4, 8"},
     }
     path = tmp_path / "models.md"
     path.write_text(markdown(known))
     assert read_table(path) == known
+    assert benchmark_models.Row("neck", "JPU").title == "JPU (FCN, ResNet)"
     assert read_table(tmp_path / "none.md") == {}
 
 
@@ -120,7 +123,7 @@ def test_the_command_fills_in_what_it_measures_and_keeps_the_rest(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["models", "PSPnet"], "no head or backbone is called 'PSPnet', did you mean 'PSPNet'"),
+        (["models", "PSPnet"], "no head, neck or backbone is called 'PSPnet', did you mean 'PSPNet'"),
         (["models", "--checks", "onxx"], "--checks: no check is called 'onxx', did you mean 'onnx'"),
         (["models", "FCN", "--golden", "nowhere", "--checks", "golden"], "--golden: no folder nowhere"),
         (["step", "FCN"], "step takes no arguments: FCN"),
@@ -134,7 +137,8 @@ def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixtur
 
 
 def test_every_model_has_a_row() -> None:
-    assert {row.name for row in benchmark_models._rows([])} == {*HEADS.names(), *BACKBONES.names()}
+    assert {row.name for row in benchmark_models._rows([])} == {*HEADS.names(), *NECKS.names(), *BACKBONES.names()}
+    assert set(model_checks.NECK_HEADS) == set(NECKS.names())
     assert set(model_checks.PARTNERS.values()) <= set(BACKBONES.names())
     assert set(benchmark_models.CHECKS) - {"golden"} == set(model_checks.CHECKS)
 

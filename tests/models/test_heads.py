@@ -1,24 +1,17 @@
 """What every head promises, checked for every registered head."""
 
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
+from support.heads import SPECS, build
 from torch import Tensor
 
 from segkit.config.layers import GroupNormConfig
 from segkit.errors import ConfigError
 from segkit.layers.defaults import layer_defaults
-from segkit.models.heads.base import Head
 from segkit.registry import HEADS
-from segkit.types import FeatureSpec, StepInfo
+from segkit.types import StepInfo
 
-SPECS = tuple(FeatureSpec(channels=8 * 2**i, stride=4 * 2**i) for i in range(4))
-SMALL = {"channels": 16, "scale_head_channels": 8, "shortcut_channels": 4, "branch_channels": (4, 8)}
-SMALL |= {"attention_channels": 8, "out_channels": 16, "coarse_channels": 16}
-SMALL |= {"query_channels": 16, "mask_channels": 8, "feedforward_channels": 16, "encoder_feedforward_channels": 16}
-SMALL_TOO = {"Mask2Former": {"norm": GroupNormConfig(num_groups=4)}}
 POOLS_TO_ONE_CELL = {"APCNet", "CE2P", "Deeplabv3", "Deeplabv3Plus", "LRASPPNet", "MCIBI", "PSPNet", "UPerNet"}
 POOLS_TO_ONE_CELL |= {"MaskFormer"}
 """Batch normalisation cannot train on one value a channel: these need two images, which validation says."""
@@ -36,13 +29,6 @@ OWN_CORNERS = {"PSANet"}
 """How the corners line up depends on the size."""
 
 every_head = pytest.mark.parametrize("name", HEADS.names())
-
-
-def build(name: str, features: Sequence[FeatureSpec] = SPECS, **options: Any) -> Head:
-    torch.manual_seed(0)
-    config = HEADS.config(name)
-    known = {key: value for key, value in SMALL.items() if key in config.__dataclass_fields__}
-    return HEADS.build(config(**known | SMALL_TOO.get(name, {}) | options), features, 5)
 
 
 def maps(height: int = 64, width: int = 96, batch: int = 2) -> list[Tensor]:

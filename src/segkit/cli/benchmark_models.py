@@ -1,4 +1,4 @@
-"""What every head and backbone can do: a table whose cells are measured, each in a process that may crash or hang."""
+"""What every head, neck and backbone can do: a table measured cell by cell, in processes that may crash or hang."""
 
 import argparse
 import json
@@ -48,21 +48,24 @@ _INTRODUCTION = """\
 Made by `segkit-benchmark models`; a cell `-` was not measured, and a line is replaced when its model is measured again.
 A head's parameters, GMACs (multiplications and additions of convolutions and matrix products) and output strides are
 those of the model with 150 classes at 512 x 512, on the backbone in brackets (ResNet-50 at stride 8 unless its
-publication has another); a backbone's are its own, with the stride of each of its features. The checks that follow run
-a small model. *Golden difference*: the largest relative difference from SSSegmentation's outputs and losses over all
-stored cases of the model. *Backward*: a training step gives every parameter a finite gradient. *bf16*: the same under
-autocast, and predictions within 10 %. *Batch of 1*: trains on one image. *torch.compile* and *ONNX*: the same
-predictions within 0.1 %, ONNX at four sizes that were not traced, two of them odd.
+publication has another), a neck's those of a model with the head in brackets; a backbone's are its own, with the stride
+of each of its features. The checks that follow run a small model. *Golden difference*: the largest relative difference
+from SSSegmentation's outputs and losses over all stored cases of the model. *Backward*: a training step gives every
+parameter a finite gradient. *bf16*: the same under autocast, and predictions within 10 %. *Batch of 1*: trains on one
+image. *torch.compile* and *ONNX*: the same predictions within 0.1 %, ONNX at four sizes that were not traced, two of
+them odd.
 """
+
+_CONFIG_GROUPS = {"head": "head", "neck": "head/neck", "backbone": "backbone"}
 
 Cells = dict[str, str]
 
 
 class Row(NamedTuple):
-    """A line of the table: a head or a backbone.
+    """A line of the table.
 
     Attributes:
-        group: ``head`` or ``backbone``.
+        group: ``head``, ``neck`` or ``backbone``.
         name: the type.
     """
 
@@ -76,7 +79,12 @@ class Row(NamedTuple):
             return self.name
         from segkit.cli.model_checks import Subject
 
-        return f"{self.name} ({Subject(*self).partner})"
+        return Subject(*self).title
+
+    @property
+    def config(self) -> type:
+        """The dataclass of its options."""
+        return CONFIGS[_CONFIG_GROUPS[self.group]][self.name]
 
 
 def run(argv: Sequence[str] = ()) -> None:
@@ -106,7 +114,7 @@ def _fill(args: argparse.Namespace) -> None:
         cells = measure(row, [name for name in checks if name != "golden"], args.timeout_s)
         if "golden" in checks and args.golden:
             cells["golden"] = golden_difference(cases.get(row, ()), args.timeout_s)
-        found[row] = {"paper": paper(CONFIGS[row.group][row.name]), **cells}
+        found[row] = {"paper": paper(row.config), **cells}
         if args.output:  # after each, so that what was measured is kept, whatever comes
             key = (row.group, titles[row])
             known[key] = known.get(key, {}) | found[row]
@@ -116,7 +124,7 @@ def _fill(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="segkit-benchmark models", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="heads and backbones; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="heads, necks and backbones; default: all")
     parser.add_argument(
         "--checks", default=",".join(QUICK), help=f"of {','.join(CHECKS)} (default: %(default)s), or all"
     )
@@ -136,11 +144,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rows(names: Sequence[str]) -> list[Row]:
-    from segkit.registry import BACKBONES, HEADS
+    from segkit.registry import BACKBONES, HEADS, NECKS
 
-    every = [Row(registry.group, name) for registry in (HEADS, BACKBONES) for name in registry.names()]
+    registries = {"head": HEADS, "neck": NECKS, "backbone": BACKBONES}
+    every = [Row(group, name) for group, registry in registries.items() for name in registry.names()]
     known = {row.name for row in every}
-    unknown = [Problem("", f"no head or backbone is called {n!r}{hint(n, known)}") for n in names if n not in known]
+    unknown = [
+        Problem("", f"no head, neck or backbone is called {n!r}{hint(n, known)}") for n in names if n not in known
+    ]
     if unknown:
         raise ConfigError(unknown)
     return [row for row in every if not names or row.name in names]
@@ -233,9 +244,10 @@ def golden_cases(folder: Path) -> dict[Row, list[Path]]:
     if not _CHECKER.is_file():
         raise ConfigError([Problem("--golden", f"needs a checkout of segkit, which has {_CHECKER.name}")])
     from segkit.models.interop.sssegmentation.backbones import backbone_maps
-    from segkit.models.interop.sssegmentation.heads import SEGMENTORS
+    from segkit.models.interop.sssegmentation.heads import SEGMENTORS, segmentor_name
 
     heads = {name: Row("head", type_name(entry.config)) for name, entry in SEGMENTORS.items()}
+    heads |= {name: Row("neck", "JPU") for name, entry in SEGMENTORS.items() if entry.fixed.get("neck.type") == "JPU"}
     backbones = {name: Row("backbone", type_name(entry.config)) for name, entry in backbone_maps().items()}
     found: dict[Row, list[Path]] = {}
     for path in sorted(folder.glob("*.json")):
@@ -244,7 +256,7 @@ def golden_cases(folder: Path) -> dict[Row, list[Path]]:
         if not isinstance(facts, dict):
             continue
         whole, part = facts.get("segmentor"), (facts.get("backbone") or {}).get("type")
-        row = heads.get(str(whole)) if whole else backbones.get(str(part))
+        row = heads.get(segmentor_name(facts)) if whole else backbones.get(str(part))
         if row is not None:
             found.setdefault(row, []).append(path)
     return found
@@ -299,9 +311,9 @@ def read_table(path: Path) -> dict[tuple[str, str], Cells]:
 
 
 def markdown(known: Mapping[tuple[str, str], Cells]) -> str:
-    """The file: an explanation, and a table of heads and one of backbones."""
+    """The file: an explanation, and a table of each group."""
     parts = [_INTRODUCTION]
-    for group in ("head", "backbone"):
+    for group in _CONFIG_GROUPS:
         lines = [f"## {group.capitalize()}s", "", f"| {' | '.join([group, *COLUMNS.values()])} |"]
         lines.append("| --- " * (len(COLUMNS) + 1) + "|")
         for (kind, title), cells in sorted(known.items()):

@@ -1,4 +1,4 @@
-"""What a head or a backbone can do, found by doing it: ``python -m segkit.cli.model_checks head PSPNet backward ...``.
+"""What a model can do, found by doing it: ``python -m segkit.cli.model_checks head PSPNet backward bf16 ...``.
 
 One line of JSON a check, so that :mod:`segkit.cli.benchmark_models` knows which one a crash or a hang belongs to.
 """
@@ -20,10 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from segkit.build import build_criterion, build_segmentor
 from segkit.config.backbones import BackboneConfig, ResNetConfig
 from segkit.config.datasets import FolderDatasetConfig
+from segkit.config.heads import HeadConfig
 from segkit.config.layers import BatchNorm2dConfig, GroupNormConfig, NormConfig
 from segkit.config.segmentor import SegmentorConfig
 from segkit.layers.defaults import layer_defaults
-from segkit.registry import BACKBONES, HEADS
+from segkit.registry import BACKBONES, HEADS, NECKS
 from segkit.types import StepInfo
 
 _SIZE = (64, 96)
@@ -41,8 +42,20 @@ PARTNERS: Mapping[str, str] = {
     "MaskFormer": "SwinTransformer",
     "Mask2Former": "SwinTransformer",
     "LRASPPNet": "MobileNetV3",
+    "Feature2Pyramid": "VisionTransformer",
+    "LevelsNeck": "VisionTransformer",
+    "MLANeck": "VisionTransformer",
 }
-"""Head -> the backbone that it was published with; ResNet-50 at stride 8 for the others."""
+"""Head or neck -> the backbone that it was published with; ResNet-50 for the others, at stride 8 before heads."""
+
+NECK_HEADS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "Feature2Pyramid": ("UPerNet", {}),
+    "ICNeck": ("ICNet", {}),
+    "JPU": ("FCN", {}),
+    "LevelsNeck": ("FCN", {"normalize": True, "stride": 2}),
+    "MLANeck": ("SETRMLA", {}),
+}
+"""Neck -> the head behind it, and options with which the neck has all of its parts."""
 
 _SMALL: Mapping[str, Mapping[str, Any]] = {
     "ResNet": {"depth": 18, "base_channels": 16},
@@ -61,10 +74,10 @@ _SMALL: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A head with its backbone, or a backbone alone.
+    """A head with its backbone, a neck between a backbone and a head, or a backbone alone.
 
     Attributes:
-        group: ``head`` or ``backbone``.
+        group: ``head``, ``neck`` or ``backbone``.
         name: the type.
     """
 
@@ -74,7 +87,25 @@ class Subject:
     @property
     def partner(self) -> str:
         """The backbone's type."""
-        return PARTNERS.get(self.name, "ResNet") if self.group == "head" else self.name
+        return self.name if self.group == "backbone" else PARTNERS.get(self.name, "ResNet")
+
+    @property
+    def title(self) -> str:
+        """The name, with those of the other parts."""
+        if self.group == "backbone":
+            return self.name
+        parts = [NECK_HEADS[self.name][0], self.partner] if self.group == "neck" else [self.partner]
+        return f"{self.name} ({', '.join(parts)})"
+
+    @property
+    def head(self) -> HeadConfig:
+        """The head's own defaults."""
+        if self.group == "neck":
+            name, options = NECK_HEADS[self.name]
+            behind: HeadConfig = HEADS.config(name)(neck=NECKS.config(self.name)(**options))
+            return behind
+        made: HeadConfig = HEADS.config(self.name)()
+        return made
 
     def config(self, *, small: bool, norm: NormConfig | None = None) -> SegmentorConfig:
         """The component's own defaults; of a backbone, the head is not built."""
@@ -82,7 +113,7 @@ class Subject:
         if not small and isinstance(backbone, ResNetConfig) and self.group == "head":
             backbone = replace(backbone, output_stride=8)
         names = tuple(f"class{i}" for i in range(5 if small else _FULL_CLASSES))
-        parts: dict[str, Any] = {} if self.group == "backbone" else {"head": HEADS.config(self.name)()}
+        parts: dict[str, Any] = {} if self.group == "backbone" else {"head": self.head}
         return SegmentorConfig(
             dataset=FolderDatasetConfig(class_names=names), backbone=backbone, norm=norm or BatchNorm2dConfig(), **parts
         )
@@ -90,7 +121,7 @@ class Subject:
     def build(self, config: SegmentorConfig) -> nn.Module:
         """A segmentor, or a backbone."""
         torch.manual_seed(0)
-        if self.group == "head":
+        if self.group != "backbone":
             return build_segmentor(config)
         with layer_defaults(config.norm, config.act):
             backbone: nn.Module = BACKBONES.build(config.backbone)
@@ -171,18 +202,22 @@ def _train_on_one(subject: Subject, norm: NormConfig) -> str:
 
 
 @torch.no_grad()
-def compiled(subject: Subject) -> str:
+def compiled(subject: Subject, backend: str = "inductor") -> str:
     """Whether ``torch.compile`` gives the same."""
     model = subject.build(subject.config(small=True)).eval()
     wanted = _maps(model(_images(_SIZE)))
-    return _like(_maps(torch.compile(model)(_images(_SIZE))), wanted, _TOLERANCE)
+    return _like(_maps(torch.compile(model, backend=backend)(_images(_SIZE))), wanted, _TOLERANCE)
+
+
+def onnx(subject: Subject) -> str:
+    """Whether the export runs at sizes other than the traced one, and gives the same there."""
+    return exported(subject.build(subject.config(small=True)).eval())
 
 
 @torch.no_grad()
-def onnx(subject: Subject) -> str:
-    """Whether the export runs at sizes other than the traced one, and gives the same there."""
+def exported(model: nn.Module) -> str:
+    """The same of a model: images (1, 3, H, W) to one or several maps."""
     runtime: Any = importlib.import_module("onnxruntime")
-    model = subject.build(subject.config(small=True)).eval()
     dynamic = torch.export.Dim.DYNAMIC
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "model.onnx")
