@@ -1,6 +1,5 @@
 """What every head promises, checked for every registered head."""
 
-
 import pytest
 import torch
 from support.heads import SPECS, build
