@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -11,13 +12,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.runs import tiny_config
+import torch
+from support.checkpoints import write_untrained
+from support.runs import finish, start, tiny_config
 
-from segkit.config.training import EmaConfig
+from segkit.config.training import EmaConfig, SGDConfig
 from segkit.engine.charts import line_chart, thin, ticks
 from segkit.engine.launch import train
 from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
+from segkit.engine.run_page import RunView, render_page
+from segkit.inference.gallery import Exhibit, Gallery
+from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.scores import compute_scores
+from segkit.types import ClassInfo
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -116,6 +124,54 @@ def test_the_tables(run: RunFolder) -> None:
         name = "train/loss" if kind == "train" else "val/ema/miou"
         column = [float(line[lines[0].index(name)]) for line in lines[1:]]
         assert column == pytest.approx([record[name.partition("/")[2]] for record in told], rel=1e-6)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_single_class(labelled: bool) -> None:
+    """Yes/no tasks have one class, which is confused with the background."""
+    label = torch.randint(0, 2, (40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    matrix = ConfusionMatrix(1)
+    matrix.update(label.flip(0), label if labelled else torch.full_like(label, 255))
+    gallery = Gallery([], 1)
+    gallery.worst = [Exhibit("photo", 0, math.nan, np.zeros((40, 60, 3), np.uint8), label.numpy(), label.numpy())]
+    view = RunView(
+        title="crack",
+        place="/runs/crack",
+        state="running",
+        config=tiny_config(),
+        info=ClassInfo(("crack",), ((255, 0, 0),)),
+        records=[],
+        scores=compute_scores(matrix),
+        prefix="",
+        evaluation="epoch 1",
+        gallery=gallery,
+        tiles={},
+        command="segkit-predict",
+    )
+    text = render_page(view)
+    assert text.count("<tr><td title=") == 1
+    confused = set(re.findall(r"<tr><td>(\w+)<td>(\w+)<td", text))
+    assert confused == ({("background", "crack"), ("crack", "background")} if labelled else set())
+    assert len(Page(text).all("img")) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_choose_the_same_images_as_one(tmp_path: Path) -> None:
+    chosen = []
+    for processes in (1, 2):
+        folder = RunFolder(tmp_path / f"run-{processes}")
+        config = tiny_config(
+            scheduler={"max_steps": 1, "optimizer": SGDConfig(lr=1e-9)},
+            dataset={"num_val": 9},
+            trainer={"devices": processes, "init_from": write_untrained(tmp_path / "first.pt", tiny_config())},
+            logger={"num_ranked": 2, "num_overlays": 3},
+        )
+        code, output = finish(start(config, folder.path))
+        assert code == 0, output
+        (record,) = (record for record in read_log(folder.log) if record["kind"] == "val")
+        chosen.append((record["worst_images"], record["best_images"]))
+        assert len(Page(folder.report.read_text()).all("img")) == 4 * 7
+    assert chosen[0] == chosen[1]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")

@@ -9,6 +9,7 @@ import torch
 from segkit.inference.confusion import confusion_svg, draw_confusion, most_confused
 from segkit.inference.gallery import Gallery
 from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.images import image_counts, mean_iou
 from segkit.types import Batch, ClassInfo
 
 
@@ -78,6 +79,18 @@ def test_an_images_own_mean_iou() -> None:
     assert math.isnan(matrix.mean_iou(matrix.update(preds, torch.full_like(label, 255))).item())
     alone = ConfusionMatrix(1)
     assert alone.mean_iou(alone.update(preds.clamp(max=1), label)).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 19])
+def test_the_mean_iou_is_that_of_segkit_test(num_classes: int) -> None:
+    generator = torch.Generator().manual_seed(num_classes)
+    side = max(num_classes, 2)
+    label = torch.randint(0, side, (30, 40), dtype=torch.uint8, generator=generator)
+    preds = torch.where(torch.rand(30, 40, generator=generator) < 0.6, label, (label + 1) % side)
+    label[:3] = 255
+    matrix = ConfusionMatrix(num_classes)
+    expected = mean_iou(image_counts(preds, label, num_classes))
+    assert matrix.mean_iou(matrix.update(preds, label)).item() == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_confusions() -> None:
