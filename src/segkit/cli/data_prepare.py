@@ -106,7 +106,9 @@ def next_command(recipe: "Recipe", root: Path) -> str:
 
 
 def _list(recipes: "list[Recipe]") -> None:
-    table = Table("name", "archives", "terms", "page", title="Data sets", title_justify="left")
+    table = Table(title="Data sets", title_justify="left")
+    for column in ("name", "archives", "terms", "page"):
+        table.add_column(column, overflow="fold")
     for recipe in recipes:
         archives = "\n".join(f"{a.name}{'' if a.url else ' (by hand)'}" for a in recipe.archives)
         table.add_row(recipe.name, archives, recipe.terms, recipe.page)

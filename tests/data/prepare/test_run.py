@@ -71,6 +71,11 @@ def test_a_corrupted_download_is_told_deleted_and_fetched_again(tmp_path: Path) 
     ):
         run(recipe, tmp_path, mirror=site.url)
     assert not list((tmp_path / "archives").rglob("*.tar*"))
+    with (
+        serve({}) as site,
+        pytest.raises(DatasetError, match=r"404 Not Found; or fetch it by hand from http://home\.bharathh"),
+    ):
+        run(recipe, tmp_path, mirror=site.url)
     with serve(good) as site:
         run(without_digests(recipe), tmp_path, mirror=site.url)
 
@@ -151,7 +156,10 @@ def test_a_killed_command_goes_on_with_its_download(tmp_path: Path) -> None:
             ["cityscapes"],
             "fetch leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip from https://www.cityscapes-dataset",
         ),
-        (["isaid"], "fetch train/images/*.zip, train/Semantic_masks/*.zip, val/images/*.zip"),
+        (
+            ["isaid", "--mirror", "http://127.0.0.1:9"],
+            "fetch train/images/*.zip, train/Semantic_masks/*.zip, val/images/*.zip",
+        ),
     ],
 )
 def test_what_prepare_refuses(

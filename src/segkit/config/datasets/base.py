@@ -71,7 +71,9 @@ class DatasetConfig:
             DatasetError: if the data is read from files and there is no root folder.
         """
         if self.source and not self.root.is_dir():
-            raise DatasetError(f"dataset.root: no folder {self.root}; {self.source}; then set dataset.root=FOLDER")
+            name = type_name(type(self))
+            way = f" (`segkit-data prepare {name} --root FOLDER` does it)" if self.facts is not None else ""
+            raise DatasetError(f"dataset.root: no folder {self.root}; {self.source}{way}; then set dataset.root=FOLDER")
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the options beyond their types, at paths below the config."""

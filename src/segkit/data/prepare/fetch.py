@@ -40,7 +40,7 @@ def download(url: str, target: Path, report: Report, *, tries: int = _TRIES, wai
     """
     part = target.with_name(f"{target.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    problem = ""
+    problem, attempt = "", 0
     for attempt in range(tries):
         if attempt:
             time.sleep(wait_s * 2 ** (attempt - 1))
@@ -58,8 +58,10 @@ def download(url: str, target: Path, report: Report, *, tries: int = _TRIES, wai
             raise DatasetError(f"{url}: {error}") from None
         except httpx.TransportError as error:
             problem = str(error) or type(error).__name__
+            if isinstance(error, httpx.ConnectError) and attempt:  # no network, or no such server: waiting is no help
+                break
     size = part.stat().st_size if part.exists() else 0
-    raise DatasetError(f"{url}: {problem} after {size} bytes, {tries} times; the same command goes on from there")
+    raise DatasetError(f"{url}: {problem} after {size} bytes, {attempt + 1} times; the same command goes on from there")
 
 
 def _fetch_rest(url: str, part: Path, report: Report) -> bool:

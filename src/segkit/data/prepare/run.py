@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,14 +71,17 @@ def prepare(
     """
     folder = archives if archives is not None else root / "archives"
     found = {archive: _have(archive, folder) for archive in recipe.archives}
-    if not mirror:
-        _require(recipe, found, folder)
+    # A server can be asked for names, but not for all that fit a pattern.
+    _require(recipe, [a for a in recipe.by_hand if not found[a] and (not mirror or "*" in a.name)], folder)
     root.mkdir(parents=True, exist_ok=True)
     state = _State.read(root / STATE)
     digests: dict[str, list[str]] = {}
     for archive in recipe.archives:
         if not found[archive] and not archive.optional:
-            found[archive] = [_fetch(archive, folder, mirror, say)]
+            try:
+                found[archive] = [_fetch(archive, folder, mirror, say)]
+            except DatasetError as error:
+                raise DatasetError(f"{error}; or fetch it by hand from {recipe.page} into {folder}") from None
         digests[archive.name] = [_digest(path, archive, state, say, warn) for path in found[archive]]
     files = {archive.name: paths for archive, paths in found.items()}
     for step in recipe.steps:
@@ -125,11 +128,11 @@ def _have(archive: Archive, folder: Path) -> list[Path]:
     return [path for path in (folder / name for name in (archive.name, *archive.others)) if path.is_file()][:1]
 
 
-def _require(recipe: Recipe, found: Mapping[Archive, list[Path]], folder: Path) -> None:
-    missing = [archive.name for archive in recipe.by_hand if not found[archive]]
+def _require(recipe: Recipe, missing: Sequence[Archive], folder: Path) -> None:
     if missing:
+        names = ", ".join(archive.name for archive in missing)
         raise DatasetError(
-            f"{recipe.name}: fetch {', '.join(missing)} from {recipe.page} ({recipe.terms}) into {folder}, "
+            f"{recipe.name}: fetch {names} from {recipe.page} ({recipe.terms}) into {folder}, "
             "or say with --archives where they are"
         )
 
@@ -146,6 +149,8 @@ def _fetch(archive: Archive, folder: Path, mirror: str, say: Say) -> Path:
         incoming.unlink()
         raise DatasetError(f"{error}; it was deleted, the same command fetches it again") from None
     incoming.replace(target)
+    if not any(incoming.parent.iterdir()):
+        incoming.parent.rmdir()
     return target
 
 
