@@ -119,7 +119,8 @@ def write_files(case: Case, root: Path) -> None:
         for path, pixels in zip((case.image, case.label), scene(rng, case.size), strict=True):
             file = root / path.format(index)
             file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file, **({"quality": 90} if file.suffix == ".jpg" else {}))
+            options: dict[str, Any] = {"quality": 90} if file.suffix == ".jpg" else {}
+            Image.fromarray(pixels).save(file, **options)
 
 
 def scene(rng: np.random.Generator, size: Size) -> tuple[Any, Any]:
