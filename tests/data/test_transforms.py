@@ -261,7 +261,8 @@ photometric = pytest.mark.parametrize(
 def test_steps_take_what_they_can_or_say_what_they_cannot(name: str, sample: Sample) -> None:
     wide = replace(sample, image=np.dstack([sample.image, sample.image[..., :2]]))
     deep = replace(sample, image=sample.image.astype(np.uint16) * 257)
-    for given, allowed in ((wide, FIVE), (deep, DEEP)):
+    single = replace(sample, image=sample.image[..., :1])
+    for given, allowed in ((wide, FIVE), (single, FIVE), (deep, DEEP)):
         if name not in allowed:
             with pytest.raises(ConfigError, match=f"{name} works on .*scene .*take {name} out"):
                 [build(name)(given, rng(seed)) for seed in range(6)]

@@ -63,9 +63,11 @@ def _from_tensor(image: Tensor) -> NDArray[Any]:
 
 
 def _from_array(pixels: NDArray[Any], channels: int) -> NDArray[Any]:
-    """(H, W, channels) uint8 or uint16; grey is repeated where the model wants RGB."""
+    """(H, W, channels) uint8 or uint16, or float32 where it is not RGB; grey is repeated where the model wants RGB."""
     got = f"{' x '.join(map(str, pixels.shape))} {pixels.dtype}"
-    if pixels.dtype not in (np.uint8, np.uint16):
+    if channels != 3 and np.issubdtype(pixels.dtype, np.floating):  # of RGB they are mostly 0 to 1, by mistake
+        pixels = pixels.astype(np.float32, copy=False)
+    elif pixels.dtype not in (np.uint8, np.uint16):
         raise DatasetError(f"pixels must be uint8 or uint16, 0 to 255 or 65535 (got {got})")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3 if channels == 3 else 1, axis=2)

@@ -91,7 +91,8 @@ def resize(arguments: Case) -> ResizeConfig:
 
 def shortest_edge(arguments: Case) -> ResizeShortestEdgeConfig:
     length = arguments.pop("short_edge_length")
-    return ResizeShortestEdgeConfig(short_edge_length=length if isinstance(length, int) else min(length), **arguments)
+    shortest = length if isinstance(length, int) else min(length)
+    return ResizeShortestEdgeConfig(short_edge_length=shortest, **of_resize(arguments))
 
 
 def crop(arguments: Case) -> RandomCropConfig:
@@ -117,7 +118,19 @@ def flip(arguments: Case) -> RandomFlipConfig:
 
 def choice(arguments: Case) -> RandomChoiceResizeConfig:
     scales = tuple(scale if isinstance(scale, int) else tuple(scale) for scale in arguments.pop("scales"))
-    return RandomChoiceResizeConfig(scales=scales, **arguments)
+    return RandomChoiceResizeConfig(scales=scales, **of_resize(arguments))
+
+
+def random_shortest_edge(arguments: Case) -> RandomShortestEdgeResizeConfig:
+    bounds = tuple(arguments.pop("short_edge_range"))
+    return RandomShortestEdgeResizeConfig(short_edge_range=bounds, **of_resize(arguments))
+
+
+def of_resize(arguments: Case) -> Case:
+    """What is handed on to the resize, by our names; labels always follow by nearest neighbour."""
+    names = {"image_interpolation": "interpolation"}
+    left_out = ("seg_target_interpolation", "mapper_interpolation", "img2aug_pos_mapper_interpolation")
+    return {names.get(key, key): value for key, value in arguments.items() if key not in left_out}
 
 
 def edges(arguments: Case) -> EdgeExtractorConfig:
@@ -147,7 +160,7 @@ READERS: dict[str, Callable[[Case], TransformConfig | None]] = {
     "RandomFlip": flip,
     "AlbumentationsWrapper": wrapped,
     "RandomChoiceResize": choice,
-    "RandomShortestEdgeResize": plain(RandomShortestEdgeResizeConfig),
+    "RandomShortestEdgeResize": random_shortest_edge,
     "ToTensor": plain(ToTensorConfig),
     "EdgeExtractor": edges,
     "RGB2Gray": plain(RGB2GrayConfig),

@@ -25,7 +25,7 @@ class AdjustGamma:
         table = self.tables[sample.image.dtype]
         pixels: Array = sample.image
         changed: Array = cv2.LUT(pixels, table) if len(table) == 256 else table.take(pixels)
-        return replace(sample, image=changed)
+        return replace(sample, image=changed.reshape(pixels.shape))  # OpenCV drops the axis of a single channel
 
 
 def _gamma_table(gamma: float, kind: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
