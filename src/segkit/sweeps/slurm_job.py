@@ -60,7 +60,11 @@ def _leave(job: Job, exit_code: int, *, requeue: bool) -> int:
         signal.signal(signal.Signals[name], signal.SIG_IGN)  # what comes now comes too late to say more
     if os.environ.get("SLURM_PROCID", "0") != "0":
         return exit_code  # the first node speaks for all
-    if not requeue or _state() != "RUNNING":
+    if not requeue:
+        return exit_code
+    state = _state()
+    if state != "RUNNING":
+        _say(f"SLURM job {_job_id()} is not queued again: SLURM has it as {state or 'gone'}")
         return exit_code
     if _is_stuck(job):
         text = f"{_FRUITLESS} starts in a row ended before a single step was done: raise hydra.launcher.time"
@@ -84,14 +88,16 @@ def _is_stuck(job: Job) -> bool:
 
 
 def _job_id() -> str:
+    """The job's id; of an array it must be 17_3, as one of its tasks has the id 17 of the whole array, too."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def _state() -> str:
     """SLURM's word for this job: RUNNING as long as neither a user nor SLURM itself has ended it."""
-    command = ["squeue", "-h", "-j", os.environ["SLURM_JOB_ID"], "-o", "%T"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    command = ["squeue", "-h", "-j", _job_id(), "-o", "%T"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr.strip()
 
 
 def _say(text: str) -> None:
