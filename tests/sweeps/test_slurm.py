@@ -180,7 +180,7 @@ def test_a_killed_and_a_cancelled_job_are_told_and_resumed(tmp_path: Path) -> No
     wait_until(lambda: not any(s.under_way for s in states(sweep)), "all have ended")
     killed, cancelled, other = states(sweep)
     assert (killed.state, cancelled.state, other.state) == ("failed", "stopped", "done")
-    assert killed.text == "SLURM: failed, exit code 137"
+    assert killed.text == "SLURM: failed, ended by SIGKILL (often: out of memory)"
     assert "stopped by SIGTERM after step" in cancelled.text  # saved, and not queued again
     again = segkit("sweep", "resume", "sweep", "time=20", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -203,6 +203,8 @@ def test_two_nodes_train_together(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     sweep = SweepFolder(tmp_path / "sweep")
     (job,) = sweep.jobs()
-    assert ask("sacct", "-n", "-X", "-P", "-j", str(job.slurm_id), "-o", "NNodes,State") == "2|COMPLETED"
+    told = ("sacct", "-n", "-X", "-P", "-j", str(job.slurm_id), "-o", "NNodes,State")
+    wait_until(lambda: ask(*told) != "2|RUNNING", "the second node has ended, too", timeout_s=60)
+    assert ask(*told) == "2|COMPLETED"
     assert "on 4 x cpu" in (sweep.slurm / f"{job.slurm_id}_0_log.out").read_text()
     assert json.loads(job.folder.metrics.read_text())["step"] == 8

@@ -1,5 +1,6 @@
 """How far each job of a sweep is: from its run folder, and from SLURM where it runs there."""
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -98,8 +99,16 @@ def _judge(job: Job, queued: QueueState | None) -> tuple[State, str, int]:
 def _slurm_words(queued: QueueState | None) -> str:
     if queued is None:
         return "SLURM no longer knows the job, and it left no word"
-    code = "" if queued.name in _FINE else f", exit code {queued.reason.partition(':')[0]}"
-    return f"SLURM: {queued.name.lower().replace('_', ' ')}{code}"
+    how = "" if queued.name in _FINE else f", {_exit_words(int(queued.reason.partition(':')[0]))}"
+    return f"SLURM: {queued.name.lower().replace('_', ' ')}{how}"
+
+
+def _exit_words(code: int) -> str:
+    """What SLURM's exit code says: it takes 128 off a shell's, so that of a killed process is the signal."""
+    if code <= 2 or code not in iter(signal.Signals):  # our own codes for errors are 1 and 2
+        return f"exit code {code}"
+    name = signal.Signals(code).name
+    return f"ended by {name}" + (" (often: out of memory)" if name == "SIGKILL" else "")
 
 
 def _progress(records: Sequence[Mapping[str, Any]], scheduler: Mapping[str, Any]) -> str:
