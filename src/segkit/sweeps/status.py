@@ -105,7 +105,7 @@ def _slurm_words(queued: QueueState | None) -> str:
 
 def _exit_words(code: int) -> str:
     """What SLURM's exit code says: it takes 128 off a shell's, so that of a killed process is the signal."""
-    if code <= 2 or code not in iter(signal.Signals):  # our own codes for errors are 1 and 2
+    if code <= 2 or code not in {*signal.Signals}:  # our own codes for errors are 1 and 2
         return f"exit code {code}"
     name = signal.Signals(code).name
     return f"ended by {name}" + (" (often: out of memory)" if name == "SIGKILL" else "")
