@@ -207,7 +207,8 @@ class Trials:
             with suppress(ProcessLookupError):
                 os.kill(run.pid, number)
             code = run.wait()
-            return [] if code == 0 else [self._checked(run, text, code, 128 + number)]
+            # Before the training begins nothing is to be saved, and a signal ends the process as it always does.
+            return [] if code == 0 else [self._checked(run, text, code, 128 + number, -number)]
         if kind == "process":
             run.kill()  # all of them
         elif kind == "launcher":

@@ -12,8 +12,8 @@ from rich.table import Table
 
 _SIZE = 128
 _BATCH = 2
-_STEPS = 8
-_SAVE_EVERY = 2
+_STEPS = 6
+_SAVE_EVERY = 3
 _BAR = 0.01
 _NOTES = 2000
 
@@ -69,8 +69,8 @@ def _train(steps: int) -> tuple[dict[str, list[float]], float]:
         dataloader=DataloaderConfig(total_batch_size=_BATCH, num_workers=1),
         ema=EmaConfig(enabled=True),
         scheduler=PolySchedulerConfig(max_steps=steps),
-        trainer=TrainerConfig(accelerator="cpu", save_interval_steps=_SAVE_EVERY),
-        logger=LoggerConfig(tensorboard=False, progress=False, num_overlays=0),
+        trainer=TrainerConfig(accelerator="cpu", save_interval_steps=_SAVE_EVERY, scan_samples=0),
+        logger=LoggerConfig(tensorboard=False, progress=False, num_overlays=0, num_ranked=0, report=False),
     )
     spent: dict[str, list[float]] = {name: [] for name in ("step", "classes", "post", "digest", "save")}
 
