@@ -98,7 +98,7 @@ def test_a_killed_process_ends_the_others_and_is_named(tmp_path: Path) -> None:
     assert code == 2
     error = output.splitlines()[-1]
     assert error.startswith("error: process 1 (pid ")
-    assert "SIGKILL" in error
+    assert re.search(r"was ended by SIGKILL \(often: out of memory\) at [a-z ]*step \d+; ", error), error
     assert f"trainer.run_dir={folder}" in error
     assert "Traceback" not in output
 
@@ -201,7 +201,6 @@ def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
     code, output = finish(process)
     assert code == 2, output
     error = output.splitlines()[-1]
-    assert re.search(
-        r"error: process 0 waited for another in vain \(process 0: step \d+(, failed)?, process 1: step \d+\)", error
-    )
+    places = r"process 0: [a-z ]*step \d+, process 1: [a-z ]*step \d+"  # wherever each was, but never "starting"
+    assert re.search(rf"error: process 0 waited for another in vain \({places}\)", error), error
     assert f"trainer.run_dir={folder} goes on" in error

@@ -1,8 +1,10 @@
 """What it costs to be safe: the checks of each step, and a checkpoint, in a real training of PSPNet-R50-D8."""
 
+import io
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -80,7 +82,8 @@ def _train(steps: int) -> tuple[dict[str, list[float]], float]:
     with TemporaryDirectory() as temporary:
         folder = RunFolder(Path(temporary, "run"))
         folder.path.mkdir()
-        trainer: Any = Trainer(config, folder, torch.device("cpu"))
+        with redirect_stdout(io.StringIO()):  # its log speaks to what is stdout now
+            trainer: Any = Trainer(config, folder, torch.device("cpu"))
         clock(trainer, "step", "step")
         clock(trainer.watch, "post", "post")
         clock(trainer, "_digest", "digest")
