@@ -46,14 +46,17 @@ def run(args: argparse.Namespace) -> None:
     recipe = find_recipe(args.name)
     config = CONFIGS["dataset"][recipe.type]
     root = args.root if args.root is not None else config().root
-    from segkit.data.prepare.run import prepare
+    from segkit.data.prepare.run import STATE, prepare
 
     try:
         with _bar() as say:
             prepare(recipe, root, archives=args.archives, mirror=args.mirror, say=say, warn=_warn)
     except OSError as error:
         raise DatasetError(f"{error.filename or root}: {error.strerror or error}") from None
-    _check(recipe, root)
+    try:
+        _check(recipe, root)
+    except DatasetError as error:
+        raise DatasetError(f"{error}\nto unpack and convert all again, delete {root / STATE}") from None
     print(next_command(recipe, root))
 
 

@@ -102,6 +102,24 @@ def test_a_new_archive_is_unpacked_again(tmp_path: Path) -> None:
     assert (tmp_path / "root" / "train_images" / "77_1.jpg").read_bytes() == photo(77)
 
 
+def test_archives_may_be_deleted_and_lost_files_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archives, root = write_archives("stare", tmp_path / "mine"), tmp_path / "root"
+    command = ["prepare", "stare", "--root", str(root), "--archives", str(archives)]
+    main(command)
+    for path in archives.iterdir():
+        path.unlink()
+    main(command)
+    (root / "images" / "training" / "im0001.png").unlink()
+    with pytest.raises(SystemExit):
+        main(command)
+    err = capsys.readouterr().err
+    assert "im0001" in err
+    assert f"to unpack and convert all again, delete {root / STATE}" in err
+    write_archives("stare", archives)
+    (root / STATE).unlink()
+    main(command)
+
+
 def test_an_interrupted_conversion_goes_on(tmp_path: Path) -> None:
     """What was converted before the interruption is not touched again."""
     archives = write_archives("vocaug", tmp_path / "mine")

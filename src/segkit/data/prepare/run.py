@@ -38,7 +38,7 @@ class _State:
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
             return cls(path, dict(kept["archives"]), dict(kept["done"]))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return cls(path)
         except (OSError, ValueError, KeyError, TypeError):
             raise DatasetError(f"{path}: is damaged; delete it, and the same command starts over") from None
@@ -70,11 +70,13 @@ def prepare(
         DatasetError: an archive is missing or is not what it should be, or there is no room.
     """
     folder = archives if archives is not None else root / "archives"
+    state = _State.read(root / STATE)
     found = {archive: _have(archive, folder) for archive in recipe.archives}
+    if not any(found.values()) and all(_key(step, recipe) in state.done for step in recipe.steps):
+        return  # prepared, and the archives deleted since
     # A server can be asked for names, but not for all that fit a pattern.
     _require(recipe, [a for a in recipe.by_hand if not found[a] and (not mirror or "*" in a.name)], folder)
     root.mkdir(parents=True, exist_ok=True)
-    state = _State.read(root / STATE)
     digests: dict[str, list[str]] = {}
     for archive in recipe.archives:
         if not found[archive] and not archive.optional:
@@ -99,14 +101,13 @@ def _follow(
     say: Say,
 ) -> None:
     """Does a step that no earlier run has finished with the same archives."""
-    if isinstance(step, Convert):
-        key, source = f"{recipe.name}: {step.what}", sorted(d for found in digests.values() for d in found)
-    else:
-        key, source = f"{recipe.name}: unpack {step.archive} to {step.to or '.'}", digests[step.archive]
+    key = _key(step, recipe)
+    source = _all_digests(digests) if isinstance(step, Convert) else digests[step.archive]
     throw_away = isinstance(step, Unpack) and step.to.startswith(WORK)
     if state.done.get(key) == source and not throw_away:
         return
-    if throw_away and all(_is_done(s, recipe, digests, state) for s in recipe.steps if isinstance(s, Convert)):
+    conversions = [_key(s, recipe) for s in recipe.steps if isinstance(s, Convert)]
+    if throw_away and all(state.done.get(c) == _all_digests(digests) for c in conversions):
         return
     if isinstance(step, Convert):
         step.function(Place(root, root / WORK, say))
@@ -118,8 +119,14 @@ def _follow(
     state.write()
 
 
-def _is_done(step: Convert, recipe: Recipe, digests: Mapping[str, list[str]], state: _State) -> bool:
-    return state.done.get(f"{recipe.name}: {step.what}") == sorted(d for found in digests.values() for d in found)
+def _key(step: Unpack | Convert, recipe: Recipe) -> str:
+    """What a step is called in the state."""
+    what = step.what if isinstance(step, Convert) else f"unpack {step.archive} to {step.to or '.'}"
+    return f"{recipe.name}: {what}"
+
+
+def _all_digests(digests: Mapping[str, list[str]]) -> list[str]:
+    return sorted(digest for found in digests.values() for digest in found)
 
 
 def _have(archive: Archive, folder: Path) -> list[Path]:
