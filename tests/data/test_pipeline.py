@@ -79,6 +79,33 @@ def test_planned_equals_step_by_step(chain: str, scene: Sample) -> None:
         assert np.percentile(difference, 99.9) <= 1, seed
 
 
+def random_chain(rng: np.random.Generator) -> list[TransformConfig]:
+    """Up to six steps in any order; a turn comes after the last resize and crop, see below for other turns."""
+    interpolation = str(rng.choice(["bilinear", "bicubic", "nearest", "area", "lanczos"]))
+    low = float(rng.uniform(0.4, 1.2))
+    steps: list[TransformConfig] = [
+        ResizeConfig(
+            output_size=(int(rng.integers(100, 400)), int(rng.integers(60, 200))),
+            keep_ratio=bool(rng.integers(2)),
+            scale_range=(low, low + float(rng.uniform(0, 1))),
+            interpolation=interpolation,
+        ),
+        RandomCropConfig(crop_size=(int(rng.integers(20, 160)), int(rng.integers(20, 160)))),
+        RandomFlipConfig(prob=0.5, swaps=((0, 3),)),
+        RandomCropConfig(crop_size=(int(rng.integers(20, 90)), int(rng.integers(20, 90))), one_category_max_ratio=None),
+        RandomCutOutConfig(),
+    ]
+    chosen = [steps[i] for i in rng.permutation(len(steps))[: rng.integers(1, len(steps) + 1)]]
+    return [*chosen, *([TURN] if rng.integers(3) == 0 else []), *([COLOR] if rng.integers(2) else [])]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_chain_equals_its_steps(seed: int, scene: Sample) -> None:
+    planned, steps = both(random_chain(np.random.default_rng(seed)), scene, seed)
+    np.testing.assert_array_equal(planned.mask, steps.mask)
+    assert np.percentile(np.abs(planned.image.astype(int) - steps.image), 99.9) <= 1
+
+
 @pytest.mark.parametrize("chain", ["area", "nearest", "any crop"])
 def test_where_windows_need_no_grid_it_is_exact(chain: str, scene: Sample) -> None:
     configs = [c for c in CHAINS[chain] if not isinstance(c, RandomCropConfig)]
