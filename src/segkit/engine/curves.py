@@ -20,6 +20,8 @@ PICTURES = (".png", ".svg", ".pdf")
 DEFAULT_KEYS = ("loss", "miou", "lr")
 _PREFIXES = ("train/", "val/", "val_")
 _COLUMNS = 3
+_LEGEND = 24
+"""Lines that are named; the names of more would hide them."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def draw_panels(
                     axes.plot(xs, ys, color=line.get_color(), alpha=0.25, linewidth=0.8)
         axes.set(title=key, xlabel=axis)
         axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[1]:
+        if 0 < len(axes.get_legend_handles_labels()[1]) <= _LEGEND:
             axes.legend(fontsize="small")
     for axes in list(grid.flat)[len(panels) :]:
         axes.remove()
