@@ -1,6 +1,7 @@
 """``segkit-predict``: what a trained model sees in files. Torch is imported when the arguments have been checked."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         def change_tree(tree: Tree) -> None:
             change(tree)
-            if args.device and processes > 1:  # each process takes a device of this kind
+            if args.device and (processes > 1 or "LOCAL_RANK" in os.environ):  # each takes a device of this kind
                 tree["trainer"] = {**tree["trainer"], "accelerator": args.device.split(":")[0]}
 
         saved = SavedModel.read(args.checkpoint, change_tree)
