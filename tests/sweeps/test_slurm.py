@@ -182,7 +182,7 @@ def test_a_killed_and_a_cancelled_job_are_told_and_resumed(tmp_path: Path) -> No
     assert (killed.state, cancelled.state, other.state) == ("failed", "stopped", "done")
     assert killed.text == "SLURM: failed, ended by SIGKILL (often: out of memory)"
     assert "stopped by SIGTERM after step" in cancelled.text  # saved, and not queued again
-    again = segkit("sweep", "resume", "sweep", "time=20", cwd=tmp_path)
+    again = segkit("sweep", "resume", "sweep", "time=20", "wait=true", cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "1 of 3 jobs are done, 0 under way; starting 2" in again.stdout
     for number in ("0", "1"):
