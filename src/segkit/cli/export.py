@@ -1,4 +1,4 @@
-"""``segkit-export``: a trained model as a file for another runtime. Torch is imported when the arguments are checked."""
+"""``segkit-export``: a trained model as a file for another runtime. Torch is imported after its checks."""
 
 import argparse
 import re
@@ -81,14 +81,12 @@ def _size(text: str | None) -> Size | None:
 def _usual_size(saved: "SavedModel") -> Size:
     """What the model was trained on: the crop, or the images that are generated or resized to one size."""
     steps = saved.config.dataset.train_transforms.values()
-    sizes = [size for step in steps if (size := getattr(step, "crop_size", None) or getattr(step, "output_size", None))]
-    size = sizes[-1] if sizes else getattr(saved.config.dataset, "image_size", (512, 512))
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    sizes = [getattr(step, "crop_size", None) or getattr(step, "output_size", None) for step in steps]
+    known: list[Size] = [size for size in sizes if isinstance(size, tuple)]
+    return known[-1] if known else getattr(saved.config.dataset, "image_size", (512, 512))
 
 
-def _export(
-    args: argparse.Namespace, saved: "SavedModel", deployment: "Deployment", path: Path, size: Size
-) -> None:
+def _export(args: argparse.Namespace, saved: "SavedModel", deployment: "Deployment", path: Path, size: Size) -> None:
     from segkit.export.export import export
     from segkit.export.formats import Dynamic
 

@@ -10,15 +10,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.cli.arguments import add_model_arguments, require_checkpoint, take_processes
+from segkit.cli.arguments import add_model_arguments, is_override, require_checkpoint, take_processes
 from segkit.cli.errors import user_errors
 from segkit.config.overrides import Tree, changes
-from segkit.errors import SegkitError
+from segkit.config.spelling import hint
+from segkit.errors import CheckpointError, ConfigError, Problem, SegkitError
 
 if TYPE_CHECKING:
-    from segkit.engine.evaluate import Request
+    from segkit.engine.evaluate import Evaluation, Request
     from segkit.inference.saved import SavedModel
+    from segkit.metrics.images import Interval
     from segkit.metrics.scores import Scores
+
+_FURTHER = ("boundary", "calibration")
+_RANKED = 8
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,8 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = _parser().parse_intermixed_args(argv)
     with user_errors():
-        require_checkpoint(args.checkpoint)
-        processes, lines = take_processes(args.overrides)
+        paths = [args.checkpoint, *(text for text in args.overrides if not is_override(text))]
+        for path in paths:
+            require_checkpoint(path)
+        processes, lines = take_processes([text for text in args.overrides if is_override(text)])
+        further = _further(args.metrics)
+        if len(paths) > 1 and (args.submission or args.output):
+            option = "--submission" if args.submission else "--output"
+            raise ConfigError([Problem(option, f"is of one checkpoint (got {len(paths)}); --report DIR takes several")])
         change = changes(lines)
         from segkit.engine.evaluate import Request
         from segkit.inference.saved import SavedModel
@@ -40,30 +51,45 @@ def main(argv: Sequence[str] | None = None) -> None:
             if args.device and processes > 1:  # each process takes a device of this kind
                 tree["trainer"]["accelerator"] = args.device.split(":")[0]
 
-        saved = SavedModel.read(args.checkpoint, change_tree)
+        models = [SavedModel.read(path, change_tree) for path in paths]
+        _require_same_classes(models)
         tta = args.tta or any(line.lstrip("+").startswith("inference.tta") for line in lines)
-        request = Request(args.split or saved.config.dataset.val_split, args.weights, tta, args.device, processes)
+        images = ("images",) if args.report or len(paths) > 1 else ()
+        split = args.split or models[0].config.dataset.val_split
+        ranked = _RANKED if args.report else 0
+        request = Request(split, args.weights, tta, args.device, processes, (*further, *images), ranked)
         if args.submission:
-            _submit(saved, request, Path(args.submission))
+            _submit(models[0], request, Path(args.submission))
             return
-        began = time.perf_counter()
-        scores = _evaluate(saved, request)
-        if scores is not None:
-            report = {"changes": lines, "time_s": round(time.perf_counter() - began, 3)}
-            _tell(saved, request, scores, Path(args.output) if args.output else None, report)
+        found = [_test(saved, request, lines, args, number) for number, saved in enumerate(models, 1)]
+        if len(models) > 1 and found[0] is not None:
+            _compare(models, [one for one in found if one is not None], args.report)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segkit-test",
-        description="Evaluates a trained model on a split of its data set, by the code of the training's own "
-        "evaluation, and writes the figures as JSON.",
+        description="Evaluates trained models on a split of their data set, by the code of the training's own "
+        "evaluation, and writes the figures as JSON. Further checkpoints are compared with the first.",
         epilog="KEY=VALUE changes the checkpoint's configuration: dataset.root=/data/camvid, trainer.devices=2 "
         "(processes that share the work; 1 unless given), inference=slide_512x1024, inference.tta.flip=true",
     )
     add_model_arguments(parser)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes of the configuration")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="CHECKPOINT or KEY=VALUE", help="more checkpoints; changes of the configuration"
+    )
     parser.add_argument("--split", help="split of the data set (default: dataset.val_split)")
+    parser.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        default="",
+        help="also boundary (IoU and F1 at the outlines), calibration (its error), or both, by commas",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="also write tables (CSV, LaTeX), the confusion matrix, scores of single images, the worst and the best",
+    )
     parser.add_argument(
         "--submission",
         metavar="PATH",
@@ -73,12 +99,70 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _evaluate(saved: "SavedModel", request: "Request") -> "Scores | None":
-    """Evaluates under a progress bar."""
-    from segkit.engine.evaluate import evaluate
+def _further(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, text.split(",")))
+    unknown = [name for name in names if name not in _FURTHER]
+    if unknown:
+        raise ConfigError(
+            [Problem("--metrics", f"{n!r} is none of {', '.join(_FURTHER)}{hint(n, _FURTHER)}") for n in unknown]
+        )
+    return names
 
+
+def _require_same_classes(models: "Sequence[SavedModel]") -> None:
+    for saved in models[1:]:
+        if saved.info.names != models[0].info.names:
+            text = f"{saved.path}: its classes are not those of {models[0].path}; they cannot be compared"
+            raise CheckpointError(text)
+
+
+def _test(
+    saved: "SavedModel", request: "Request", lines: Sequence[str], args: argparse.Namespace, number: int
+) -> "Evaluation | None":
+    """Evaluates checkpoint ``number``, prints and writes its figures; None on all but one of torchrun's processes."""
+    from segkit.engine.evaluate import evaluate
+    from segkit.engine.figures import write_figures
+
+    began = time.perf_counter()
     with _progress("evaluating", start=request.processes == 1) as on_batch:
-        return evaluate(saved, request, on_batch=on_batch)
+        found = evaluate(saved, request, on_batch=on_batch)
+    if found is None:
+        return None
+    report = {"changes": list(lines), "time_s": round(time.perf_counter() - began, 3)}
+    _tell(saved, request, found, Path(args.output) if args.output else None, report)
+    if args.report:
+        folder = Path(args.report) / f"{number}-{saved.path.stem}" if number > 1 else Path(args.report)
+        names = [path.name for path in write_figures(folder, found, saved.info)]
+        print(f"report:   {folder}: {', '.join(names)}")
+    return found
+
+
+def _compare(models: "Sequence[SavedModel]", found: "Sequence[Evaluation]", report: str | None) -> None:
+    """Prints how far each checkpoint is from the first, and how sure that is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from segkit.engine.figures import write_comparison
+    from segkit.metrics.images import compare
+
+    scores = [one.further.images for one in found]
+    compared = [compare(scores[0], other) for other in scores[1:] if scores[0] is not None and other is not None]
+    title = "mean IoU in percent, with 95 % intervals of a paired bootstrap over the images"
+    table = Table("checkpoint", "mIoU", "against the first", "better in", title=title, title_justify="left")
+    table.add_row(str(models[0].path), _interval(compared[0].first), "", "")
+    for saved, one in zip(models[1:], compared, strict=True):
+        cells = (_interval(one.second), _interval(one.difference, sign="+"), f"{100 * one.share_better:.1f} %")
+        table.add_row(str(saved.path), *cells)
+    Console().print(table)
+    if report:
+        path = Path(report) / "comparison.csv"
+        write_comparison(path, [str(saved.path) for saved in models], compared)
+        print(f"compared: {path}")
+
+
+def _interval(interval: "Interval", sign: str = "") -> str:
+    value, low, high = (100 * figure for figure in interval)
+    return f"{value:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
 
 
 def _submit(saved: "SavedModel", request: "Request", path: Path) -> None:
@@ -111,7 +195,7 @@ def _progress(title: str, *, start: bool) -> Iterator[Callable[[int], None]]:
 
 
 def _tell(
-    saved: "SavedModel", request: "Request", scores: "Scores", output: Path | None, report: dict[str, Any]
+    saved: "SavedModel", request: "Request", found: "Evaluation", output: Path | None, report: dict[str, Any]
 ) -> None:
     """Prints the figures and writes them."""
     from rich.console import Console
@@ -119,7 +203,7 @@ def _tell(
     from segkit.engine.report import class_table
     from segkit.engine.run import write_text
 
-    weights = saved.choose(request.weights)
+    weights, scores = saved.choose(request.weights), found.scores
     looks = "several looks" if request.tta else "one look"
     title = f"{request.split}, in percent: {'averaged ' if weights == 'ema' else ''}weights, {looks} at each image"
     Console().print(class_table(scores, saved.info, title))
@@ -146,18 +230,19 @@ def _tell(
         raise SegkitError(f"{output}: cannot be written ({error.strerror})") from error
     print(f"weights:  {'their average (ema)' if weights == 'ema' else 'as trained'}, of {saved.path}")
     if not request.tta and not report["changes"] and request.split == saved.config.dataset.val_split:
-        _compare(saved, weights, scores)
+        _recall(saved, weights, scores)
     print(f"figures:  {output}")
 
 
-def _compare(saved: "SavedModel", weights: str, scores: "Scores") -> None:
+def _recall(saved: "SavedModel", weights: str, scores: "Scores") -> None:
     """Says whether the training saw the same, if these very weights were evaluated then."""
     progress = saved.payload.get("progress") or {}
     logged = (saved.payload.get("scores") or {}).get("ema/" if weights == "ema" else "")
     if logged is None or progress.get("evaluated_step") != progress.get("step"):
         return
     theirs, ours = logged["overall"]["miou"], scores.overall["miou"]
-    same = repr(logged["overall"]) == repr(dict(scores.overall))  # as text: nan is not nan
+    known = {name: scores.overall[name] for name in logged["overall"]}  # there may be more of them now
+    same = repr(logged["overall"]) == repr(known)  # as text: nan is not nan
     print(f"training: {'the same figures' if same else f'miou {theirs:.6f} in the log, {ours:.6f} here'}")
 
 

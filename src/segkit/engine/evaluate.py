@@ -1,10 +1,10 @@
 """Evaluating a checkpoint: the code path of the training's own evaluation, in one process or in several."""
 
-import json
 import os
+import pickle
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from segkit.engine.devices import choose_device, set_backends, share_of_threads
 from segkit.engine.evaluator import Evaluator
 from segkit.engine.process import is_external, open_store, process_group
 from segkit.errors import DatasetError
+from segkit.inference.gallery import Exhibit, Gallery
 from segkit.inference.options import inference_options
 from segkit.inference.predictor import pick_device
 from segkit.inference.saved import SavedModel, Weights
+from segkit.metrics.further import Further, FurtherScores
 from segkit.metrics.scores import Scores
 from segkit.registry import DATASETS
 from segkit.types import Dataset
@@ -37,6 +39,8 @@ class Request:
         tta: take several looks at each image.
         device: where to compute in one process; None goes by ``trainer.accelerator``.
         processes: how many share the work.
+        further: figures beside those of the confusion matrix, of :data:`segkit.metrics.further.NAMES`.
+        ranked: how many of the worst and of the best images to keep.
     """
 
     split: str | None = None
@@ -44,9 +48,30 @@ class Request:
     tta: bool = False
     device: str | None = None
     processes: int = 1
+    further: tuple[str, ...] = ()
+    ranked: int = 0
 
 
-def evaluate(saved: SavedModel, request: Request, *, on_batch: Callable[[int], None] | None = None) -> Scores | None:
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it.
+
+    Attributes:
+        scores: figures of the confusion matrix and, per class and overall, of the boundaries and the calibration.
+        further: what was asked for beside them.
+        worst: the images seen worst, the worst first, and
+        best: those seen best; as many as asked for.
+    """
+
+    scores: Scores
+    further: FurtherScores
+    worst: tuple[Exhibit, ...] = ()
+    best: tuple[Exhibit, ...] = ()
+
+
+def evaluate(
+    saved: SavedModel, request: Request, *, on_batch: Callable[[int], None] | None = None
+) -> Evaluation | None:
     """Scores of a checkpoint's weights on a split.
 
     Args:
@@ -55,7 +80,7 @@ def evaluate(saved: SavedModel, request: Request, *, on_batch: Callable[[int], N
         on_batch: called before each batch with the number of batches; in one process only.
 
     Returns:
-        The scores; None on all but one process of an external torchrun.
+        The figures; None on all but one process of an external torchrun.
 
     Raises:
         SegkitError: the data or the weights are not what is asked for.
@@ -63,8 +88,8 @@ def evaluate(saved: SavedModel, request: Request, *, on_batch: Callable[[int], N
     if is_external():
         with process_group(saved.config, *open_store()):
             device = choose_device(saved.config.trainer, int(os.environ["LOCAL_RANK"]))
-            scores = _evaluate_here(saved, request, device)
-            return scores if torch_dist.get_rank() == 0 else None
+            found = _evaluate_here(saved, request, device)
+            return found if torch_dist.get_rank() == 0 else None
     if request.processes > 1:
         return _evaluate_apart(saved, request)
     return _evaluate_here(saved, request, choose(saved, request), on_batch)
@@ -99,8 +124,8 @@ def prepare(saved: SavedModel, request: Request, device: torch.device) -> tuple[
 
 def _evaluate_here(
     saved: SavedModel, request: Request, device: torch.device, on_batch: Callable[[int], None] | None = None
-) -> Scores:
-    """The scores of all processes, from this one's share of the split."""
+) -> Evaluation:
+    """The figures of all processes, from this one's share of the split."""
     dataset, evaluator = prepare(saved, request, device)
     if dataset[0].mask is None:
         split = request.split or saved.config.dataset.val_split
@@ -108,14 +133,23 @@ def _evaluate_here(
         raise DatasetError(f"split {split!r} has no labels to compare with; {text}")
     count = len(evaluator.loader.batches)
     check = (lambda: None) if on_batch is None else (lambda: on_batch(count))
-    return evaluator({"": saved.build(device, request.weights)}, check=check)[""]
+    further = Further(request.further, len(saved.info.names), device)
+    gallery = Gallery((), request.ranked)
+    model = saved.build(device, request.weights)
+    scores = evaluator({"": model}, check=check, gallery=gallery, further=further)[""]
+    more = further.gather()
+    joined = replace(
+        scores, per_class={**scores.per_class, **more.per_class}, overall={**scores.overall, **more.overall}
+    )
+    return Evaluation(joined, more, tuple(gallery.worst), tuple(gallery.best))
 
 
-def _evaluate_apart(saved: SavedModel, request: Request) -> Scores:
+def _evaluate_apart(saved: SavedModel, request: Request) -> Evaluation:
     """Starts the processes and waits for them."""
     with tempfile.TemporaryDirectory(prefix="segkit-test-") as results:
         run_apart(_process, (str(saved.path), to_plain(saved.config), request, results), request.processes)
-        return Scores.from_plain(json.loads((Path(results) / "scores.json").read_text(encoding="utf-8")))
+        found: Evaluation = pickle.loads((Path(results) / "evaluation").read_bytes())  # by our own process
+        return found
 
 
 def _process(rank: int, folder: str, checkpoint: str, tree: dict[str, Any], request: Request, results: str) -> None:
@@ -125,6 +159,6 @@ def _process(rank: int, folder: str, checkpoint: str, tree: dict[str, Any], requ
     set_backends(trainer, share_of_threads(trainer, request.processes))
     store = torch_dist.FileStore(f"{folder}/store", request.processes)  # type: ignore[attr-defined]
     with process_group(saved.config, store, rank, request.processes):
-        scores = _evaluate_here(saved, request, choose_device(trainer, rank))
+        found = _evaluate_here(saved, request, choose_device(trainer, rank))
     if rank == 0:
-        (Path(results) / "scores.json").write_text(json.dumps(scores.to_plain()), encoding="utf-8")
+        (Path(results) / "evaluation").write_bytes(pickle.dumps(found))

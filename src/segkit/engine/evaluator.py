@@ -13,8 +13,9 @@ from segkit.data.sampler import Key
 from segkit.engine.amp import Precision
 from segkit.errors import DatasetError
 from segkit.inference.gallery import Exhibit, Gallery, make_exhibit
-from segkit.inference.predict import labels_of, predict_batch
+from segkit.inference.predict import decided_and_sure, labels_of, predict_batch
 from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.further import Further
 from segkit.metrics.scores import Scores, compute_scores
 from segkit.types import Batch
 
@@ -62,6 +63,7 @@ class Evaluator:
         limit: int | None = None,
         gallery: Gallery | None = None,
         shown: str = "",
+        further: Further | None = None,
     ) -> dict[str, Scores]:
         """Scores of each model; images are read once for all.
 
@@ -73,6 +75,7 @@ class Evaluator:
             limit: batches to look at; None looks at all.
             gallery: chooses images to keep; all processes have one, or none.
             shown: the model whose predictions it gets.
+            further: counts more of the predictions of ``shown``.
         """
         matrices = {name: ConfusionMatrix(self.num_classes, self.device) for name in models}
         for model in models.values():
@@ -86,10 +89,15 @@ class Evaluator:
             targets = [target.to(self.device, non_blocking=True) for target in labels_of(batch)]
             images = self._images(batch)
             for name, model in models.items():
-                preds = self._classes(model, images, batch)
+                if further is not None and name == shown and further.calibration is not None:
+                    preds, sure = self._sure_classes(model, images, batch)
+                else:
+                    preds, sure = self._classes(model, images, batch), None
                 pairs = [matrices[name].update(*pair) for pair in zip(preds, targets, strict=True)]
                 if gallery is not None and name == shown:
                     gallery.see(batch, preds, [matrices[name].mean_iou(counts) for counts in pairs])
+                if further is not None and name == shown:
+                    further.see(batch.names, preds, targets, sure)
             seen += len(batch.names)
             tell(seen, self.loader.num_samples)
         meet()
@@ -125,3 +133,16 @@ class Evaluator:
         """(height, width) uint8 of each image, as large as it was read."""
         with self.precision.autocast():
             return predict_batch(model, images, self.config, sizes=batch.sizes, boxes=batch.boxes)  # type: ignore[arg-type]
+
+    def _sure_classes(self, model: nn.Module, images: Tensor, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
+        """The same, and the probability of each, (height, width) float32."""
+        with self.precision.autocast():
+            both = predict_batch(
+                model,  # type: ignore[arg-type]
+                images,
+                self.config,
+                sizes=batch.sizes,
+                boxes=batch.boxes,
+                decide=decided_and_sure,
+            )
+        return [pair[..., 0].to(torch.uint8) for pair in both], [pair[..., 1] for pair in both]

@@ -1,6 +1,6 @@
 """From images to class ids, in memory that does not grow with classes times pixels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -50,7 +50,6 @@ def predict_probs(
     return scores.sigmoid_() if scores.shape[1] == 1 else scores.softmax(dim=1)
 
 
-@torch.no_grad()
 def predict_classes(
     model: Model, images: Tensor, config: InferenceConfig, *, size: Size | None = None, box: Box | None = None
 ) -> Tensor:
@@ -59,11 +58,17 @@ def predict_classes(
     A single class is 1 where its probability reaches ``config.threshold``, else 0. Scores exist for a block of rows
     at a time only; the result is that of all rows at once.
     """
-    return torch.cat([decided(block, config) for _, block in _blocks(model, images, config, size, box)], dim=1)
+    return _joined(decided, model, images, config, size, box)
 
 
 def predict_batch(
-    model: Model, images: Tensor, config: InferenceConfig, *, sizes: Sequence[Size], boxes: Tensor | None = None
+    model: Model,
+    images: Tensor,
+    config: InferenceConfig,
+    *,
+    sizes: Sequence[Size],
+    boxes: Tensor | None = None,
+    decide: Callable[[Tensor, InferenceConfig], Tensor] | None = None,
 ) -> list[Tensor]:
     """Class ids of each image of a batch, at its own size: N tensors (height, width) uint8.
 
@@ -73,14 +78,26 @@ def predict_batch(
         config: as in :func:`predict_scores`.
         sizes: (height, width) of each result.
         boxes: (N, 4) rows (top, left, height, width): where the images lie in their frames; None is everywhere.
+        decide: what to make of the scores of some rows, (N, K, rows, W) to (N, rows, W, ...); None is :func:`decided`.
     """
+    decide = decide or decided
     frame = (0, 0, images.shape[2], images.shape[3])
     places: list[Box] = [frame] * len(images) if boxes is None else [_box(row) for row in boxes.tolist()]
     if len(set(sizes)) == len(set(places)) == 1:
-        return list(predict_classes(model, images, config, size=sizes[0], box=places[0]))
-    return [
-        predict_classes(model, images[i : i + 1], config, size=sizes[i], box=places[i])[0] for i in range(len(images))
-    ]
+        return list(_joined(decide, model, images, config, sizes[0], places[0]))
+    return [_joined(decide, model, images[i : i + 1], config, sizes[i], places[i])[0] for i in range(len(images))]
+
+
+@torch.no_grad()
+def _joined(
+    decide: Callable[[Tensor, InferenceConfig], Tensor],
+    model: Model,
+    images: Tensor,
+    config: InferenceConfig,
+    size: Size | None,
+    box: Box | None,
+) -> Tensor:
+    return torch.cat([decide(block, config) for _, block in _blocks(model, images, config, size, box)], dim=1)
 
 
 def labels_of(batch: Batch) -> list[Tensor]:
@@ -145,3 +162,16 @@ def decided(scores: Tensor, config: InferenceConfig) -> Tensor:
         return scores.max(dim=1).indices.to(torch.uint8)  # argmax takes five times as long on the CPU
     probs = scores if config.average == "probs" else scores.sigmoid()
     return (probs[:, 0] >= config.threshold).to(torch.uint8)
+
+
+def decided_and_sure(scores: Tensor, config: InferenceConfig) -> Tensor:
+    """(N, K, H, W) scores to (N, H, W, 2) float32: class id, and the probability of what was decided."""
+    classes = decided(scores, config)
+    if scores.shape[1] == 1:
+        probs = scores[:, 0] if config.average == "probs" else scores[:, 0].sigmoid()
+        sure = torch.where(classes == 1, probs, 1 - probs)
+    elif config.average == "probs":
+        sure = scores.max(dim=1).values
+    else:
+        sure = (scores.max(dim=1).values - scores.logsumexp(dim=1)).exp()
+    return torch.stack([classes.float(), sure.float()], dim=3)
