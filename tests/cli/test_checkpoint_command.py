@@ -222,3 +222,8 @@ def test_show_tells_what_is_inside(
         assert words in told
     assert run("show", files[0]) == 2
     assert "not a segkit checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_can_be_described_without_a_training() -> None:
+    config = read_model_config("head=PSPNet", ["dataset=FolderDataset", "dataset.class_names=[a,b]"])
+    assert type(config.head).__name__ == "PSPNetConfig"  # although its images have no common size to train with

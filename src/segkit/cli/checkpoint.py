@@ -147,7 +147,7 @@ def read_model_config(config: str, overrides: Sequence[str], config_dir: str | N
     if not path.is_file() and "=" in config:
         from segkit.config.compose import compose
 
-        return compose([config, *overrides], config_dir)
+        return compose([config, *overrides], config_dir, training=False)
     import yaml
 
     from segkit.config.validate import validate
