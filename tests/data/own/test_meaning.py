@@ -101,7 +101,7 @@ def test_kinds_of_images(tmp_path: Path, shape: tuple[int, ...], dtype: type, su
     if suffix == ".npy":
         np.save(path, image)
     else:
-        cv2.imwrite(str(path), image)
+        cv2.imwrite(str(path), image, [cv2.IMWRITE_TIFF_COMPRESSION, 1] if suffix == ".tif" else [])
     kind = look_at_images([path])
     assert (kind.channels, kind.size) == (channels, (9, 8))
     if channels == 3 and dtype == np.uint8:

@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segkit.data.io import read_image
+from segkit.data.io import read_bytes, read_image
 from segkit.data.look import measure
+from segkit.data.tiff import MAGIC as TIFF
+from segkit.data.tiff import read_tiff
 from segkit.errors import DatasetError
 
 _READ = 64
@@ -71,24 +73,10 @@ def _stored_channels(path: Path) -> int:
         except (ValueError, OSError) as error:
             raise DatasetError(f"{path}: is no plain array file ({error})") from None
         return int(shape[2]) if len(shape) == 3 else 1
-    tiff = path.suffix.lower() in (".tif", ".tiff")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    if image is None and not tiff:
-        raise DatasetError(f"{path}: is damaged or no image that OpenCV reads")
+    data = read_bytes(path)
+    bands = read_tiff(path, data) if data.startswith(TIFF) else None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if bands is None else bands
     if image is None:
-        return _bands(path)
+        raise DatasetError(f"{path}: is damaged or no image that OpenCV reads")
     count = 1 if image.ndim == 2 else int(image.shape[2])
-    return 3 if count == 4 and not tiff else count
-
-
-def _bands(path: Path) -> int:
-    """Bands of a TIFF that OpenCV does not read; the first number that fits."""
-    for channels in range(5, 65):
-        try:
-            read_image(path, channels=channels)
-        except DatasetError as error:
-            if "channels, expected" not in str(error):
-                raise
-        else:
-            return channels
-    raise DatasetError(f"{path}: a TIFF of more than 64 bands")
+    return 3 if count == 4 and bands is None else count
