@@ -105,7 +105,7 @@ def test_a_single_class_has_its_reports_too(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "labels" / "val" / f"{number}.png"), (image[..., 0] > 128).astype("uint8"))
     steps = {"n": NormalizeConfig()}
     data = FolderDatasetConfig(root=tmp_path, class_names=("crack",), val_transforms=steps, train_transforms=steps)
-    checkpoint = write_untrained(tmp_path / "model.pt", tiny_config(replace={"dataset": data}))
+    checkpoint = write_untrained(tmp_path / "model.pt", tiny_config(dataset=data))
     assert run(checkpoint, "--metrics", "boundary,calibration", "--report", tmp_path / "report") == 0
     (row, mean) = rows(tmp_path / "report" / "classes.csv")
     assert row["class"] == "crack"
