@@ -17,6 +17,7 @@ BENCHMARKS = {
 }
 TABLES = {
     "models": "what every head and backbone can do: a table; -h after it tells its arguments",
+    "model": "one model: size, latency, throughput and memory, eager, compiled and exported; -h after it tells more",
     "raster": "a raster of 30 000 x 30 000 pixels: time and peak memory; -h after it tells its arguments",
 }
 """What takes arguments of its own, and is no part of ``all``."""
@@ -32,11 +33,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     listing = "\n".join(f"  {name:{width}}  {what}" for name, what in (BENCHMARKS | TABLES).items())
     parser = argparse.ArgumentParser(
         prog="segkit-benchmark",
-        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them but the last two",
+        description=f"Measures segkit on this machine:\n{listing}\n  {'all':{width}}  each of them but the last three",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("benchmark", choices=[*BENCHMARKS, *TABLES, "all"], metavar="BENCHMARK")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of models and raster")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of models, model and raster")
     args = parser.parse_args(argv)
     chosen = args.benchmark
     if args.arguments and chosen not in TABLES:

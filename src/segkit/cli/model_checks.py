@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -138,25 +138,46 @@ class Subject:
         return torch.stack(list(build_criterion(config)(outputs, target).values())).sum()
 
 
-def parameters(subject: Subject) -> dict[str, str]:
-    """Millions of parameters; GMACs and strides of the outputs at 512 x 512, on tensors without values."""
-    config = subject.config(small=False)
-    model = _on_meta(subject, config).eval()
-    cells = {"parameters": f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}"}
+class Complexity(NamedTuple):
+    """How large a model is.
+
+    Attributes:
+        parameters: numbers that are learnt.
+        macs: multiplications with additions, of convolutions and matrix products.
+        outputs: what comes out, without values.
+    """
+
+    parameters: int
+    macs: float
+    outputs: list[Tensor]
+
+
+def complexity(model: nn.Module, shape: tuple[int, ...]) -> Complexity:
+    """What a model of :func:`on_meta` costs at an input of this shape."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        found = _maps(model(torch.empty(1, 3, *_FULL_SIZE, device="meta")))
-    cells["gmacs"] = f"{counter.get_total_flops() / 2e9:.1f}"
-    strides = [_FULL_SIZE[0] / x.shape[-2] for x in found]
-    return cells | {"stride": ", ".join(f"{stride:g}" for stride in strides)}
+        found = _maps(model(torch.empty(shape, device="meta")))
+    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2, found)
 
 
-def _on_meta(subject: Subject, config: SegmentorConfig) -> nn.Module:
+def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Without memory for the weights, where the model can be built so."""
     try:
         with torch.device("meta"):
-            return subject.build(config)
+            return build()
     except (RuntimeError, NotImplementedError, ValueError, TypeError):  # it computes with values while it is built
-        return subject.build(config).to("meta")
+        return build().to("meta")
+
+
+def parameters(subject: Subject) -> dict[str, str]:
+    """Millions of parameters; GMACs and strides of the outputs at 512 x 512, on tensors without values."""
+    config = subject.config(small=False)
+    found = complexity(on_meta(lambda: subject.build(config)).eval(), (1, 3, *_FULL_SIZE))
+    strides = [_FULL_SIZE[0] / x.shape[-2] for x in found.outputs]
+    return {
+        "parameters": f"{found.parameters / 1e6:.1f}",
+        "gmacs": f"{found.macs / 1e9:.1f}",
+        "stride": ", ".join(f"{stride:g}" for stride in strides),
+    }
 
 
 def backward(subject: Subject) -> str:

@@ -2,6 +2,8 @@
 
 import importlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,14 +27,31 @@ def read_tiff(path: Path, data: bytes) -> NDArray[Any] | None:
     Raises:
         DatasetError: the file is damaged, or of a kind that is not read.
     """
+    with _opened(path, data) as file:
+        series, page = file.series[0], file.pages[0]
+        if len(series.pages) == 1 and _is_plain(page):
+            return None
+        return _bands_last(series.asarray(), series.axes)
+
+
+def tiff_values(path: Path, data: bytes) -> int:
+    """How many numbers :func:`read_tiff` would read, as the tags say.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    with _opened(path, data) as file:
+        return int(file.series[0].size)
+
+
+@contextmanager
+def _opened(path: Path, data: bytes) -> Iterator[Any]:
+    """A TiffFile; whatever goes wrong with it is a DatasetError."""
     tifffile: Any = importlib.import_module("tifffile")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what it raises
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
-            series, page = file.series[0], file.pages[0]
-            if len(series.pages) == 1 and _is_plain(page):
-                return None
-            return _bands_last(series.asarray(), series.axes)
+            yield file
     except Exception as error:  # noqa: BLE001 - damaged files raise whatever comes up while their tags are read
         more = "; `pip install imagecodecs` adds compressions" if "imagecodecs" in str(error) else ""
         raise DatasetError(f"{path}: cannot be decoded ({error}){more}") from None

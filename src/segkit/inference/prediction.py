@@ -78,11 +78,15 @@ class Prediction:
         """The classes as COCO's segments: ``category_id``, ``category``, ``segmentation`` (RLE), ``area``, ``bbox``."""
         return instances(self.mask, self.classes, ignore=IGNORE_INDEX)
 
-    def save_mask(self, path: str | Path) -> None:
-        """Writes the class ids as a PNG with a palette, which viewers show in the classes' colours."""
+    def mask_image(self) -> Image.Image:
+        """The class ids with a palette, which viewers show in the classes' colours."""
         image = Image.fromarray(self.mask)
         image.putpalette([value for color in self.palette for value in color])
-        image.save(path)
+        return image
+
+    def save_mask(self, path: str | Path) -> None:
+        """Writes the class ids as a PNG with a palette."""
+        self.mask_image().save(path)
 
     def save_overlay(self, path: str | Path, opacity: float = 0.5) -> None:
         """Writes the overlay; the suffix tells the format."""
