@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         def change_tree(tree: Tree) -> None:
             change(tree)
-            if args.device and processes > 1:  # each process takes a device of this kind
-                tree["trainer"]["accelerator"] = args.device.split(":")[0]
+            if args.device and (processes > 1 or "LOCAL_RANK" in os.environ):  # each takes a device of this kind
+                tree["trainer"] = {**tree["trainer"], "accelerator": args.device.split(":")[0]}
 
         models = [SavedModel.read(path, change_tree) for path in paths]
         _require_same_classes(models)
