@@ -30,6 +30,9 @@ def run(arguments: Sequence[str] = ()) -> None:
         arguments: of the command line.
     """
     args = _parser().parse_intermixed_args(arguments)
+    for name, value in {"--batch": args.batch, "--seconds": args.seconds, "--timeout-s": args.timeout_s}.items():
+        if not value > 0:
+            raise ConfigError([Problem(name, f"must be positive (got {value:g})")])
     sizes, forms = _sizes(args.size), _forms(args.forms)
     title, config = _model(args.model)
     device = _device(args.device)

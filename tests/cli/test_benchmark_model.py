@@ -1,0 +1,114 @@
+"""segkit-benchmark model: figures of one model, each form in a process of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.checkpoints import write_untrained
+from support.runs import tiny_config
+
+from segkit.build import build_segmentor
+from segkit.cli import benchmark, benchmark_model
+from segkit.cli.benchmark_model import FORMS, _table
+from segkit.cli.model_checks import complexity, on_meta
+from segkit.config.component import to_plain
+
+
+def run(*arguments: object) -> None:
+    benchmark.main(["model", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_untrained(tmp_path_factory.mktemp("run") / "best.pt", tiny_config())
+
+
+def test_complexity_grows_with_the_image() -> None:
+    config = tiny_config()
+    model = build_segmentor(config)
+    small, large = (complexity(on_meta(lambda: build_segmentor(config)).eval(), (1, 3, side, 64)) for side in (32, 64))
+    assert small.parameters == sum(p.numel() for p in model.parameters())
+    assert large.macs == pytest.approx(2 * small.macs)
+
+
+@pytest.mark.slow
+def test_a_form_that_fails_says_why_in_its_line_and_the_others_are_measured(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(benchmark_model, "_device", str)  # cuda, where there is none
+    output = tmp_path / "new" / "speed.json"
+    run(checkpoint, "--size", "32x48", "--forms", "eager", "--seconds", "0.01", "--device", "cpu", "--json", output)
+    (found,) = json.loads(output.read_text())["sizes"]
+    assert (found["size"], found["batch"]) == ([32, 48], 1)
+    assert found["complexity"]["parameters"] == sum(p.numel() for p in build_segmentor(tiny_config()).parameters())
+    figures = found["forms"]["eager"]
+    assert 0 < figures["median_s"] <= figures["p95_s"]
+    assert figures["memory_bytes"] > 4 * found["complexity"]["parameters"]
+    assert "FCN on TIMMBackbone, 7 classes; 1 x 32 x 48 on cpu" in " ".join(capsys.readouterr().out.split())
+    run(checkpoint, "--size", "32x48", "--forms", "eager", "--device", "nonsense")
+    assert "no: RuntimeError" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_all_forms_are_measured(checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="pip install segkit[export]")
+    run(
+        checkpoint,
+        "--size",
+        "32x48",
+        "--batch",
+        "2",
+        "--seconds",
+        "0.01",
+        "--device",
+        "cpu",
+        "--json",
+        tmp_path / "a.json",
+    )
+    (found,) = json.loads((tmp_path / "a.json").read_text())["sizes"]
+    assert [name for name in FORMS if "error" in found["forms"][name]] == []
+
+
+def test_a_process_that_hangs_is_ended() -> None:
+    job = {
+        "config": to_plain(tiny_config()),
+        "form": "eager",
+        "size": (32, 48),
+        "batch": 1,
+        "device": "cpu",
+        "seconds": 1,
+    }
+    assert benchmark_model._measure(job, 0.01) == {"error": "nothing after 0.01 s"}
+
+
+def test_figures_stand_beside_those_of_the_eager_form() -> None:
+    figures = {
+        name: {"dtype": "float32", "median_s": s, "p95_s": s, "images_per_s": 1 / s, "memory_bytes": 5e6}
+        for name, s in (("eager", 0.3), ("compiled", 0.1))
+    }
+    table = _table(
+        "a", (2, 3), 1, "cpu", {"parameters": 2_500_000, "macs": 1e9}, figures | {"exported": {"error": "so"}}
+    )
+    assert table.title == "a; 1 x 2 x 3 on cpu; 2.50 M parameters, 1.00 GMACs an image"
+    assert list(table.columns[-1].cells) == ["1.00", "3.00", ""]
+    assert [*table.columns[1].cells][2] == "no: so"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["+experiment=quickstartt"], "did you mean 'quickstart'"),
+        (["+experiment=quickstart", "--size", "64", "0x3"], "--size: must be HEIGHTxWIDTH, such as 512x1024 (got '64')"),
+        (["+experiment=quickstart", "--forms", "eager,compield"], "no form is called 'compield', did you mean 'compiled'"),
+        (["nowhere.pt"], "nowhere.pt: no such checkpoint"),
+        (["a.pt", "b.pt"], "one checkpoint at a time"),
+        (["+experiment=quickstart", "--batch", "0"], "--batch: must be positive (got 0)"),
+        (["+experiment=quickstart", "--device", "tpu9"], "device: must be cpu, cuda"),
+    ],
+)  # fmt: skip
+def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
