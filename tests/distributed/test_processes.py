@@ -57,7 +57,10 @@ def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert two.metrics == pytest.approx(one.metrics, abs=1e-3)
 
 
-def test_two_processes_killed_and_resumed(tmp_path: Path) -> None:
+def test_two_processes_killed_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     config = tiny_config(
         trainer={"devices": 2, "accumulation_steps": 2},
         dataloader={"num_workers": 1},
@@ -74,6 +77,7 @@ def test_two_processes_killed_and_resumed(tmp_path: Path) -> None:
     train(config, killed)
     assert_same_state(killed, whole)
     assert losses(killed) == losses(whole)
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support import faults
 from support.faults import Fault
+from support.forks import fork_processes
 from support.runs import assert_same, assert_same_state, children, last, losses, tiny_config
 
 from segkit.checkpoint import read_checkpoint
@@ -42,7 +43,8 @@ from segkit.engine.run import RunFolder
 from segkit.errors import SegkitError
 
 STEPS = 16
-TIMEOUT_S = 300.0
+TIMEOUT_S = 1200.0
+"""After which a run is taken to hang; a busy machine may need minutes for one."""
 WITHIN = ("file", "save", "evaluation", "step")
 FROM_OUTSIDE = ("process", "loader", "SIGTERM", "SIGUSR1", "disk")
 TOGETHER = ("launcher", "rank")
@@ -121,6 +123,7 @@ def begin(config: SegmentorConfig, folder: Path, fault: Fault | None = None) -> 
             os.environ.update(fault.to_environment())
             if config.trainer.devices == 1:
                 faults.install(fault)
+        fork_processes()
         code = _train(config, folder)
     finally:
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ from segkit.engine.launch import train
 from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
 from segkit.engine.run_page import RunView, render_page
+from segkit.engine.showcase import Showcase
+from segkit.errors import TrainingStopped
 from segkit.inference.gallery import Exhibit, Gallery
 from segkit.metrics.confusion import ConfusionMatrix
 from segkit.metrics.scores import compute_scores
@@ -106,6 +109,29 @@ def test_a_page_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [re.search(r'class="state (\w+)"', page)[1] for page in pages] == ["running", "running", "finished"]
     assert "epoch 1, the best so far" in pages[0]
     assert "4 of 8</b><span>steps" in pages[0]
+
+
+def test_the_page_tells_how_the_run_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config(scheduler={"max_epochs": 2}, trainer={"eval_interval_epochs": 1})
+    run, shown = RunFolder(tmp_path / "run"), Showcase.evaluated
+
+    def state() -> str:
+        return re.search(r'class="state \w+">(\w+)<', run.report.read_text())[1]
+
+    for error, expected in ((MemoryError(), "failed"), (TrainingStopped("stopped by SIGTERM", 143), "stopped")):
+
+        def struck(*args: Any, error: Exception = error) -> None:
+            shown(*args)
+            assert state() == "running"
+            raise error
+
+        monkeypatch.setattr(Showcase, "evaluated", struck)
+        with pytest.raises(type(error)):
+            train(config, run.path)
+        assert state() == expected
+    monkeypatch.setattr(Showcase, "evaluated", lambda *_: pytest.fail("nothing is left to evaluate"))
+    train(config, run.path)
+    assert state() == "finished"
 
 
 def test_no_page_if_none_is_wanted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -78,11 +79,11 @@ class StopRelay:
 class _Agent(LocalElasticAgent):
     """Torch's agent, which tells us what it sees each time it looks."""
 
-    def __init__(self, spec: WorkerSpec, meeting: Meeting, relay: StopRelay, grace_s: float) -> None:
+    def __init__(self, spec: WorkerSpec, meeting: Meeting, relay: StopRelay, grace_s: float, notes: Path) -> None:
         options: dict[str, Any] = {"exit_barrier_timeout": _BARRIER_S}
         if "shutdown_timeout" in inspect.signature(LocalElasticAgent).parameters:  # older torch waits 30 s
             options["shutdown_timeout"] = math.ceil(grace_s) + _MARGIN_S
-        super().__init__(spec, DefaultLogsSpecs(), **options)
+        super().__init__(spec, DefaultLogsSpecs(str(notes / "agent")), **options)  # torch would leave its own in /tmp
         self.meeting = meeting
         self.relay = relay
         relay.pids = self.pids
@@ -103,8 +104,18 @@ class _Agent(LocalElasticAgent):
         return result
 
 
-def run_processes(meeting: Meeting, relay: StopRelay, arguments: list[str], *, processes: int, grace_s: float) -> None:
+def run_processes(
+    meeting: Meeting, relay: StopRelay, arguments: list[str], *, processes: int, grace_s: float, notes: Path
+) -> None:
     """Runs ``processes`` times Python with these arguments, again and again until all end well or no restart is left.
+
+    Args:
+        meeting: with the other machines.
+        relay: of the signals that ask for a stop.
+        arguments: of Python.
+        processes: on this machine.
+        grace_s: how long they may take to end.
+        notes: folder for what the processes leave for the agent.
 
     Raises:
         ProcessesFailedError: they failed for good.
@@ -120,7 +131,7 @@ def run_processes(meeting: Meeting, relay: StopRelay, arguments: list[str], *, p
         monitor_interval=0.1,
     )
     with _quiet_agent():
-        _Agent(spec, meeting, relay, grace_s).run()
+        _Agent(spec, meeting, relay, grace_s, notes).run()
 
 
 def end(pids: Iterable[int], number: signal.Signals) -> None:

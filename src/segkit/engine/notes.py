@@ -28,7 +28,7 @@ class Note:
 
 def read_notes(folder: Path) -> dict[int, str]:
     """Where the processes of this machine are, by rank, as far as they have started."""
-    notes = {int(file.name): file.read_bytes().rstrip(b"\0").decode(errors="ignore") for file in folder.iterdir()}
+    notes = {int(file.name): file.read_bytes().rstrip(b"\0").decode(errors="ignore") for file in folder.glob("[0-9]*")}
     return {rank: notes[rank] for rank in sorted(notes) if notes[rank]}
 
 

@@ -2,13 +2,16 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.rehearsal import rehearses
 from segkit.engine.run import RunFolder, new_run_dir
-from segkit.errors import ConfigError, Problem
+from segkit.engine.run_page import change_state
+from segkit.errors import ConfigError, Problem, TrainingStopped
+
+_ON_REQUEST = (TrainingStopped, KeyboardInterrupt)
 
 
 @contextmanager
@@ -23,7 +26,10 @@ def run_folder(config: SegmentorConfig, run_dir: str | Path | None) -> Iterator[
 
 @contextmanager
 def prepared(config: SegmentorConfig, folder: RunFolder) -> Iterator[None]:
-    """The run folder, with the frozen configuration; gone again if training failed before it wrote anything."""
+    """The run folder, with the frozen configuration; gone again if training failed before it wrote anything.
+
+    What ends the training is told on the run's page, too; nobody could if this process itself were killed.
+    """
     if config.trainer.resume == "never" and folder.is_used():
         text = f"is never, but {folder.path} holds a run; use another trainer.run_dir, or trainer.resume=auto"
         raise ConfigError([Problem("trainer.resume", text)])
@@ -33,9 +39,11 @@ def prepared(config: SegmentorConfig, folder: RunFolder) -> Iterator[None]:
     new = folder.create(config)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if new:
             folder.discard_if_unused()
+        with suppress(OSError):  # the disk may be what is full
+            change_state(folder.report, "stopped" if isinstance(error, _ON_REQUEST) else "failed")
         raise
 
 

@@ -1,10 +1,12 @@
 """The run's page: figures, curves, classes, confusions and images in one file that needs no other."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -17,13 +19,14 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.charts import Points, Scale, line_chart, spark_line
 from segkit.engine.records import Record
+from segkit.engine.run import write_text
 from segkit.inference.confusion import confusion_svg, most_confused
 from segkit.inference.drawing import Pixels, data_uri, mask_classes, overlay
 from segkit.inference.gallery import Exhibit, Gallery
 from segkit.metrics.scores import Scores
 from segkit.types import IGNORE_INDEX, ClassInfo
 
-State = Literal["running", "finished"]
+State = Literal["running", "finished", "stopped", "failed"]
 
 _CONFUSED = 20
 _QUALITY = 80
@@ -37,7 +40,7 @@ class RunView:
     Attributes:
         title: name of the run.
         place: its folder.
-        state: whether it goes on.
+        state: whether it goes on, or how it ended.
         config: of the run.
         info: names and colours of the classes.
         records: of the log, all up to now.
@@ -85,6 +88,13 @@ def render_page(view: RunView) -> str:
         command=view.command,
         config=yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True),
     )
+
+
+def change_state(page: Path, state: State) -> None:
+    """Says on a page that was written before, if there is one, how the run is now."""
+    if page.exists():
+        badge = f'<span class="state {state}">{state}</span>'
+        write_text(page, re.sub(r'<span class="state \w+">\w+</span>', badge, page.read_text("utf-8"), count=1))
 
 
 _FIGURES = ("iou", "accuracy", "precision", "dice")

@@ -88,7 +88,8 @@ def _run(config: SegmentorConfig, folder: RunFolder, meeting: Meeting, relay: St
     machine = socket.gethostname() if node.count > 1 else ""
     with TemporaryDirectory(prefix="segkit-") as notes, _environment(config, processes, node, notes):
         try:
-            run_processes(meeting, relay, command, processes=processes, grace_s=config.trainer.grace_s)
+            grace_s = config.trainer.grace_s
+            run_processes(meeting, relay, command, processes=processes, grace_s=grace_s, notes=Path(notes))
             outcome = _own_outcome(folder, node.rank)
         except ProcessesFailedError as failed:
             places = meeting.places | read_notes(Path(notes))

@@ -8,14 +8,12 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from itertools import islice
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
-from torch.nn.utils import get_total_norm
 
 from segkit import dist
 from segkit.build import (
@@ -28,8 +26,6 @@ from segkit.build import (
     build_segmentor,
 )
 from segkit.checkpoint import load_weights, read_checkpoint
-from segkit.config.changes import changed_options
-from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.data.scan import scan_labels
 from segkit.engine.amp import Precision
@@ -38,11 +34,14 @@ from segkit.engine.diagnostics import Diagnostics
 from segkit.engine.ema import Ema
 from segkit.engine.evaluator import Evaluator
 from segkit.engine.faults import machine_faults
+from segkit.engine.finite import FiniteGuard
 from segkit.engine.heartbeat import Alone, Heartbeat
 from segkit.engine.log import RunLog
 from segkit.engine.progress import Progress
 from segkit.engine.report import write_report
+from segkit.engine.resuming import notes_on, resume_source
 from segkit.engine.run import RunFolder, RunResult, write_stop
+from segkit.engine.run_page import change_state
 from segkit.engine.seeds import seed_init, seed_step
 from segkit.engine.showcase import Showcase
 from segkit.engine.signals import Reason, StopSignals, stopped
@@ -50,14 +49,10 @@ from segkit.engine.starting import init_weights
 from segkit.engine.state import TrainState, flat_metrics, read_scores
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Report, Watch
-from segkit.errors import TrainingError
 from segkit.inference.options import inference_options
 from segkit.layers.norm import SyncBatchNorm2d
 from segkit.metrics.scores import Scores
 from segkit.types import Batch
-
-_SHOWN = 8
-_REMEDY = "lower scheduler.optimizer.lr, set trainer.clip_grad_norm, or use bfloat16 in place of float16"
 
 
 class Trainer:
@@ -85,7 +80,7 @@ class Trainer:
         self.folder = folder
         self.device = device
         self.is_main = dist.rank() == 0
-        self.resumes_from = _resume_source(config, folder)
+        self.resumes_from = resume_source(config, folder)
         self.notes: list[str] = []
         self._build_data()
         self._build_model()
@@ -146,6 +141,9 @@ class Trainer:
             total_epochs=self.scheduler.total_epochs,
             speaks=self.is_main,
         )
+        self.finite = FiniteGuard(
+            config.trainer.non_finite, scales=self.precision.scales, say=self.log.say, last_good=self._last_good
+        )
         self.showcase = Showcase(self.log, self.info, len(self.eval_loader.source.dataset))
         self.diagnostics = Diagnostics(self.info.names, config.dataloader, say=self.log.say)
         self.state = TrainState(
@@ -169,13 +167,7 @@ class Trainer:
             self.scores = read_scores(payload)
             self.saved_step = self.progress.step if self.resumes_from == self.folder.last else -1
             self.notes.append(f"going on from {self.resumes_from} after step {self.progress.step}")
-            before = payload.get("world_size", dist.world_size())  # older files lack it
-            if before != dist.world_size():
-                text = f"{before} processes before, {dist.world_size()} now: batches and augmentation stay the same"
-                self.notes.append(f"{text}, sums are rounded and dropout is drawn otherwise")
-            changed = [line for line in changed_options(payload["config"], to_plain(self.config)) if _matters(line)]
-            if changed:
-                self.notes.append(f"options changed since: {'; '.join(changed[:_SHOWN])}")
+            self.notes += notes_on(payload, self.config)
         if self.progress.step < self.loader.steps_per_epoch:
             self.diagnostics.horizon = self.loader.steps_per_epoch
         self.began = time.perf_counter() - self.progress.time_s
@@ -191,6 +183,7 @@ class Trainer:
         if self.is_main:
             self.folder.metrics.unlink(missing_ok=True)  # they say that a run is complete
             self.folder.stopped.unlink(missing_ok=True)
+            change_state(self.folder.report, "running")
         with self.signals, machine_faults(self._last_good), closing(self._batches()) as batches:
             self._settle()
             with self.log.open(self.progress):
@@ -283,36 +276,13 @@ class Trainer:
         stop = False
         for report in reports:
             stop |= report.stop
-            if report.bad_names is not None:
-                self._not_finite(report)
+            if not self.finite.passes(report):
                 continue
-            self._require_finite_gradient(report)
             record = self.log.step(report, self._epoch(report.step - 1), self.scheduler.lr_at(report.step - 1))
             self.diagnostics.step(report)
             if record is not None:
                 self.diagnostics.line(record, self.precision.loss_scale)
         return stop
-
-    def _not_finite(self, report: Report) -> None:
-        """Ends the run, or tells the loss that was left out."""
-        names = [name for names in dist.gather_objects(list(report.bad_names or ())) for name in names]
-        terms = ", ".join(f"{name} {value:g}" for name, value in report.terms.items() if not math.isfinite(value))
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        text = f"step {report.step}: the loss is not finite ({terms}); samples: {', '.join(names[:_SHOWN])}{more}"
-        if self.config.trainer.non_finite == "skip":
-            self.log.say(f"{text}; the step is left out")
-            return
-        raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
-
-    def _require_finite_gradient(self, report: Report) -> None:
-        """An infinite gradient would spoil every weight; float16's scaler leaves such steps out by itself."""
-        if report.grad_norm is None or math.isfinite(report.grad_norm) or self.precision.scales:
-            return
-        text = f"step {report.step}: the loss is finite ({report.loss:g}), but its gradient is not"
-        if self.config.trainer.non_finite == "skip":
-            self.log.say(f"{text}; the step is left out")
-            return
-        raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
 
     def _save_due(self) -> bool:
         step, config = self.progress.step, self.config.trainer
@@ -323,20 +293,12 @@ class Trainer:
     def _save(self, *, best: bool = False) -> None:
         """Writes a checkpoint of this very step."""
         self._digest(self.watch.all())  # or the means of the log would miss a step, and a bad loss would be saved
-        self._require_finite_weights()
+        self.finite.require_weights(self.model, self.progress.step)
         self.progress = replace(self.progress, time_s=time.perf_counter() - self.began)
         if self.is_main:
             payload = self.state.to_payload(self.progress, self.scores)
             self.checkpoints.save(payload, epoch=self._ended_epoch(), best=best)
         self.saved_step = self.progress.step
-
-    def _require_finite_weights(self) -> None:
-        """Keeps the last good checkpoint good: a gradient can be infinite where the loss is not."""
-        weights = [p.detach() for p in self.model.parameters()]
-        if not math.isfinite(get_total_norm(weights, norm_type=math.inf).item()):
-            bad = [name for name, p in self.model.named_parameters() if not p.isfinite().all()]
-            text = f"step {self.progress.step}: weights are not finite: {', '.join(bad[:3])} ({len(bad)} in all)"
-            raise TrainingError(f"{text}; {_REMEDY}; {self._last_good()}")
 
     def _evaluation_due(self) -> bool:
         step, every = self.progress.step, self.config.trainer.eval_interval_epochs
@@ -425,16 +387,6 @@ class Trainer:
         self.diagnostics.schedule(self.scheduler, self.optimizer)
 
 
-def _resume_source(config: SegmentorConfig, folder: RunFolder) -> Path | None:
-    """The checkpoint to go on from, None for a fresh start.
-
-    A run's own last checkpoint comes before a file that was given: a job that is queued again has done more since.
-    """
-    if folder.last.exists():
-        return folder.last
-    return config.trainer.resume if isinstance(config.trainer.resume, Path) else None
-
-
 def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParallel:
     """DDP; it sends rank 0's running statistics around only if the processes have their own."""
     own_statistics = any(
@@ -446,15 +398,3 @@ def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParall
     name = next(name for name in names if name in signature(DistributedDataParallel).parameters)
     options: dict[str, Any] = {name: own_statistics, "gradient_as_bucket_view": True}
     return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None, **options)
-
-
-_HARMLESS = (
-    *("trainer.run_dir", "trainer.resume", "trainer.name", "trainer.devices", "trainer.keep_checkpoints", "logger."),
-    *("trainer.max_restarts", "trainer.max_hours", "trainer.grace_s", "trainer.timeout_s"),
-    *("dataset.cache.", "dataloader.num_workers", "dataloader.prefetch_factor", "dataloader.pin_memory"),
-)
-
-
-def _matters(line: str) -> bool:
-    """Whether a changed option can change the result; the number of processes is told apart."""
-    return not line.startswith(_HARMLESS)
