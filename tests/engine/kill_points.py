@@ -34,6 +34,7 @@ from support.faults import Fault
 from support.forks import fork_processes
 from support.runs import assert_same, assert_same_state, children, last, losses, tiny_config
 
+from segkit.build import build_loader, build_optimizer, build_segmentor
 from segkit.checkpoint import read_checkpoint
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.training import AmpConfig, EmaConfig
@@ -308,6 +309,15 @@ def small_disk(megabytes: int = 96) -> Iterator[tuple[Path, bool]]:
                 subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def load_modules() -> None:
+    """Imports once, before the runs are forked, what each of them needs."""
+    for module in ("matplotlib.pyplot", "torch._dynamo", "timm.data"):
+        importlib.import_module(module)
+    config = everything(1)
+    build_optimizer(config.scheduler.optimizer, build_segmentor(config))
+    build_loader(config, "train")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Kills trainings at random points and compares how they end.")
     parser.add_argument("--trials", type=int, default=50)
@@ -317,8 +327,7 @@ def main() -> None:
     kinds: Counter[str] = Counter()
     survived = 0
     began = time.monotonic()
-    for module in ("timm", "matplotlib.pyplot", "torch._dynamo", "segkit.models.backbones.timm_adapter"):
-        importlib.import_module(module)  # once, before the runs are forked
+    load_modules()
     with small_disk() as (base, is_disk):
         print(f"{args.processes} processes; disk of its own: {is_disk}", flush=True)
         trials = Trials(base, args.processes, is_disk)

@@ -13,7 +13,7 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "processes", "seed"),
     [
-        (3, 1, 5),  # killed, a full disk, in a save, SIGUSR1, in an evaluation
+        (2, 1, 5),
         pytest.param(6, 1, 1000, marks=slow),
         pytest.param(2, 2, 1000, marks=slow),
     ],

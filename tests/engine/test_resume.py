@@ -1,7 +1,9 @@
 """A run that was cut off, anywhere and anyhow, ends as if it never had been."""
 
+import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,18 @@ def test_killed_in_an_evaluation(tmp_path: Path, uninterrupted: Path, monkeypatc
     assert last(folder)["progress"]["evaluated_step"] == 0
     train(config, folder)
     assert_same_state(folder, uninterrupted)
+
+
+def test_loader_processes_that_linger_do_not_hold_the_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.locked():
+        loader = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+        loader.start()
+    try:
+        assert not folder.is_busy()
+    finally:
+        loader.kill()
+        loader.join()
 
 
 def test_a_finished_run_is_only_reported_again(tmp_path: Path) -> None:

@@ -160,7 +160,10 @@ class RunFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
-            yield
+            try:
+                yield
+            finally:  # closing alone would not do: loader processes have inherited the file, and take time to end
+                fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
 def _try_lock(descriptor: int) -> bool:
