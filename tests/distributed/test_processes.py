@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from support import plugin
+from support.faults import Fault
+from support.forks import Forked, subprocess_handler
 from support.runs import (
     assert_same_state,
     children,
@@ -77,6 +79,31 @@ def test_two_processes_killed_and_resumed(tmp_path: Path, monkeypatch: pytest.Mo
     train(config, killed)
     assert_same_state(killed, whole)
     assert losses(killed) == losses(whole)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_killed_process_is_told_on_the_page_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, run = tmp_path / "temporary", RunFolder(tmp_path / "run")
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(subprocess_handler, "Popen", Forked)
+    trainer = {"devices": 2, "eval_interval_epochs": 1}
+    config = tiny_config(plugins=("support.faults",), scheduler={"max_epochs": 2}, trainer=trainer)
+
+    def state() -> str:
+        return re.search(r'class="state (\w+)"', run.report.read_text())[1]
+
+    with monkeypatch.context() as patch:
+        for name, value in Fault("step", 7, rank=1, folder=str(run.path)).to_environment().items():
+            patch.setenv(name, value)
+        with pytest.raises(TrainingError, match=r"^process 1 \(pid \d+\) was ended by SIGKILL .* at step 7; trainer"):
+            train(config, run.path)
+    assert state() == "failed"
+    assert list(temporary.iterdir()) == []
+    train(config, run.path)
+    assert state() == "finished"
     assert list(temporary.iterdir()) == []
 
 
