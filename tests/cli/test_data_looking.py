@@ -94,12 +94,31 @@ def test_what_check_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_check_counts_what_has_no_partner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(tmp_path)
     (tmp_path / "labels" / "train" / "train0.png").rename(tmp_path / "labels" / "train" / "trian0.png")
+    write_pixels(tmp_path / "labels" / "train" / "train1.png", ids(0, 32, 40, (0, 1, 2, 9)))
     with pytest.raises(SystemExit) as stop:
         main(["check", *folder(tmp_path)])
     assert stop.value.code == 2
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert f"1 of 6 images have no label: {tmp_path}/labels/train/train0.png, did you mean 'trian0'?" in told
-    assert "1 of 6 labels have no image: trian0" in told
+    assert "1 of 6 labels have no image: trian0; mend it, or go on without" in told
+    assert "error: train: in 1 of 5 labels" in told or "train1.png: label value 9" in told  # it goes on
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *folder(tmp_path), "--json"])
+    missing, values = json.loads(capsys.readouterr().out)["splits"]["train"]["findings"]
+    assert (missing["kind"], values["kind"]) == ("missing", "unknown_values")
+    assert missing["where"] == [f"{tmp_path}/labels/train/train0.png", "trian0, a label"]
+
+
+def test_what_is_left_out_on_purpose_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_folder(tmp_path)
+    (tmp_path / "labels" / "train" / "train0.png").unlink()
+    main(["check", *folder(tmp_path), "dataset.on_error=skip"])
+    assert "warning: train: FolderDataset, " in capsys.readouterr().out
+    for path in (tmp_path / "labels" / "train").iterdir():
+        path.unlink()
+    with pytest.raises(SystemExit):
+        main(["check", *folder(tmp_path)])
+    assert "6 of 6 images have no label: " in capsys.readouterr().err
 
 
 def test_help_and_errors_need_no_torch() -> None:

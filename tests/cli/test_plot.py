@@ -113,7 +113,7 @@ def test_mistakes(runs: Path, arguments: list[str], words: str, capsys: pytest.C
 def test_torch_is_not_loaded(runs: Path) -> None:
     script = "import sys; from segkit.cli.plot import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
     subprocess.run(
-        [sys.executable, "-c", script, str(runs), "-o", "x.csv"], check=True, capture_output=True, timeout=60
+        [sys.executable, "-c", script, str(runs), "-o", "x.csv"], check=True, capture_output=True, timeout=600
     )
 
 

@@ -1,5 +1,7 @@
 """segkit-test --submission: from a checkpoint to the files that a benchmark takes."""
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -67,6 +69,8 @@ def test_mistakes_exit_with_2_and_leave_nothing(
         ): "must be 1 for a submission (got 2)",
         ("--split", "test", "--submission", checkpoint): "exists; name another",
         ("--split", "test", "--submission", tmp_path / "out", "dataset.root=/nowhere"): "no folder /nowhere",
+        ("--submission", tmp_path / "out", "--output", tmp_path / "x.json"): "--output: has no place beside --subm",
+        ("--submission", tmp_path / "out", "--report", tmp_path / "x", "--metrics", "boundary"): "--metrics: has no pl",
     }
     before = sorted(tmp_path.iterdir())
     for arguments, message in cases.items():
@@ -75,6 +79,13 @@ def test_mistakes_exit_with_2_and_leave_nothing(
         assert message in told
         assert "Traceback" not in told
         assert sorted(tmp_path.iterdir()) == before
+
+
+def test_where_a_submission_goes_is_asked_before_torch_is_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    code = "import sys\nfrom segkit.cli.test import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(checkpoint), "--submission", str(tmp_path / "out.rar")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "False\n"), done.stderr
 
 
 def test_a_split_with_labels_can_be_written_too(checkpoint: Path, tmp_path: Path) -> None:

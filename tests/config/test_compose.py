@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from segkit.config import store
-from segkit.config.component import CONFIGS, to_plain
+from segkit.config.component import CONFIGS, plain_defaults, to_plain
 from segkit.config.compose import compose, dump_yaml, expand_sweep
 from segkit.config.validate import validate
 from segkit.errors import ConfigError
@@ -155,3 +155,10 @@ def test_composition_is_light() -> None:
 
 def test_plain_data_is_plain() -> None:
     json.dumps(to_plain(compose(["+experiment=pspnet_r101_ade20k"])))
+
+
+def test_defaults_are_read_off_the_fields() -> None:
+    for options in CONFIGS.values():
+        for name, cls in options.items():
+            made = to_plain(cls())
+            assert list(plain_defaults(cls).items()) == list(made.items()), name

@@ -128,5 +128,5 @@ def test_a_process_with_workers_ends(ending: str) -> None:
         print("started", flush=True)
     """
     command = [sys.executable, "-c", textwrap.dedent(program) + ENDINGS[ending]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # else it hangs for ever
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)  # else it hangs for ever
     assert done.stdout == "started\n"

@@ -223,7 +223,7 @@ def test_memory_is_freed_with_its_last_user(tmp_path: Path, monkeypatch: pytest.
     for process in (first, second):
         assert process.stdout.readline() == "ready\n"
     assert len(list(folder.glob("??/*"))) == 1
-    first.communicate(timeout=30)
+    first.communicate(timeout=600)
     assert folder.exists()
-    second.communicate(timeout=30)
+    second.communicate(timeout=600)
     assert not folder.exists()

@@ -89,7 +89,7 @@ def test_on_a_real_terminal(tmp_path: Path) -> None:
     except OSError:  # how Linux says that the other side is closed
         pass
     os.close(ours)
-    assert process.wait(timeout=60) == 0, screen.decode()
+    assert process.wait(timeout=600) == 0, screen.decode()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.decode())
     assert re.search(r"training .*/12", text)
     assert re.search(r"images/s  data wait \d+%  \d+\.\d\d GB\s", text)

@@ -220,7 +220,7 @@ def test_a_sweep_that_was_stopped_goes_on(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     wait_until(lambda: steps_done(sweep / "0") >= 3, "job 0 trains")
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert "segkit-sweep resume sweep goes on" in told
     assert [state.state for state in states(sweep)] == ["stopped", "waiting"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from segkit.cli.data_survey import add_dataset_arguments, build_splits, composed, plural, survey
+from segkit.cli.data_survey import add_dataset_arguments, composed, plural, survey
 
 if TYPE_CHECKING:
     from segkit.data.scan import Finding
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints the report; exits with 2 if there are errors."""
     config = composed(args)
-    surveys = survey(build_splits(config, args.splits), args.workers)
+    surveys = survey(config, args.splits, args.workers)
     from segkit.data.survey import between_splits, plain, plain_finding
 
     skip = config.dataset.on_error == "skip"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from segkit.cli.data_survey import add_dataset_arguments, build_splits, composed, survey
+from segkit.cli.data_survey import add_dataset_arguments, composed, survey
 from segkit.config.checks import named_losses
 from segkit.config.component import type_name
 from segkit.config.segmentor import SegmentorConfig
@@ -18,7 +18,6 @@ from segkit.errors import DatasetError
 if TYPE_CHECKING:
     from segkit.data.scan import Finding
     from segkit.data.survey import Survey
-    from segkit.types import Dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +35,7 @@ def run(args: argparse.Namespace) -> None:
     page = args.page or Path(f"data-{type_name(type(config.dataset))}.html")
     if not page.parent.is_dir():
         raise DatasetError(f"--page: no folder {page.parent}")
-    datasets = build_splits(config, args.splits)
-    surveys = list(survey(datasets, args.workers).values())
+    surveys = list(survey(config, args.splits, args.workers).values())
     from segkit.data.survey import between_splits
 
     skip = config.dataset.on_error == "skip"
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         _print(surveys, lines)
         for split, found in findings.items():
             print(*(f"{f.severity}: {split}: {f.message}" for f in found), sep="\n", end="\n" if found else "")
-    _write(page, config, next(iter(datasets.values())), surveys, findings, lines, args)
+    _write(page, config, surveys, findings, lines, args)
     Console(stderr=args.json).print(f"page: {page}", soft_wrap=True)
 
 
@@ -106,7 +104,6 @@ def _print(surveys: "Sequence[Survey]", lines: dict[str, str]) -> None:
 def _write(
     page: Path,
     config: SegmentorConfig,
-    dataset: "Dataset",
     surveys: "Sequence[Survey]",
     findings: "dict[str, list[Finding]]",
     lines: dict[str, str],
@@ -116,7 +113,7 @@ def _write(
     from segkit.data.loader import Source
     from segkit.engine.data_page import draw_rows, render
 
-    source = Source(dataset, build_pipeline(config, "train"), seed=config.trainer.seed)
+    source = Source(surveys[0].found.dataset, build_pipeline(config, "train"), seed=config.trainer.seed)
     rows = draw_rows(source, surveys[0].pick(args.samples), args.augmentations)
     told = [(split, finding) for split, found in findings.items() for finding in found]
     place = f"{config.dataset.root}" if config.dataset.source else "generated images"

@@ -1,7 +1,7 @@
 """What the commands that look at a whole data set have in common: which one, and reading it behind a bar."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from segkit.config.compose import compose
 from segkit.config.segmentor import SegmentorConfig
+from segkit.errors import DatasetError
 
 if TYPE_CHECKING:
     from segkit.data.survey import Survey
-    from segkit.types import Dataset
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,41 +41,47 @@ def composed(args: argparse.Namespace) -> SegmentorConfig:
     return config
 
 
-def build_splits(config: SegmentorConfig, splits: Sequence[str] | None) -> "dict[str, Dataset]":
-    """Split name -> data set.
-
-    Raises:
-        DatasetError: files are missing.
-    """
-    from segkit.registry import DATASETS
-
-    names = splits or [config.dataset.train_split, config.dataset.val_split]
-    return {name: DATASETS.build(config.dataset, name) for name in dict.fromkeys(names)}
-
-
-def survey(datasets: "Mapping[str, Dataset]", workers: int | None) -> "dict[str, Survey]":
-    """Looks at every sample.
+def survey(config: SegmentorConfig, splits: Sequence[str] | None, workers: int | None) -> "dict[str, Survey]":
+    """Looks at every sample that is there.
 
     Args:
-        datasets: the splits.
+        config: names the data set.
+        splits: which; by default those of training and validation.
         workers: processes; None takes as many as pay off.
 
+    Returns:
+        Split name -> what was found.
+
     Raises:
-        DatasetError: a process died.
+        DatasetError: a folder or all samples are missing, or a process died.
     """
     from segkit.data.look import look_through, useful_workers
-    from segkit.data.survey import Survey
 
-    found = {name: Survey.of(name, dataset) for name, dataset in datasets.items()}
+    names = splits or [config.dataset.train_split, config.dataset.val_split]
+    found = {name: _open(config, name) for name in dict.fromkeys(names)}
     with progress() as bar:
-        for name, dataset in datasets.items():
+        for name, seen in found.items():
+            dataset = seen.found.dataset
             count = len(dataset)
             task = bar.add_task(name, total=count)
             processes = useful_workers(count) if workers is None else workers
             for look in look_through(dataset, range(count), workers=processes, thorough=True):
-                found[name].add(look)
+                seen.add(look)
                 bar.advance(task)
     return found
+
+
+def _open(config: SegmentorConfig, split: str) -> "Survey":
+    """A split of which nothing was looked at yet."""
+    from segkit.data.datasets.missing import gather_missing
+    from segkit.data.survey import Survey
+    from segkit.registry import DATASETS
+
+    with gather_missing() as missing:
+        try:
+            return Survey.of(split, DATASETS.build(config.dataset, split), missing)
+        except DatasetError as error:
+            raise DatasetError("\n".join([*(m.message for m in missing), str(error)])) from None
 
 
 def progress() -> Progress:

@@ -15,6 +15,7 @@ from segkit.cli.arguments import add_model_arguments, is_override, require_check
 from segkit.cli.errors import user_errors
 from segkit.config.overrides import Tree, changes
 from segkit.config.spelling import hint
+from segkit.data.target import check_target
 from segkit.errors import CheckpointError, ConfigError, Problem, SegkitError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if len(paths) > 1 and (args.submission or args.output):
             option = "--submission" if args.submission else "--output"
             raise ConfigError([Problem(option, f"is of one checkpoint (got {len(paths)}); --report DIR takes several")])
+        if args.submission:
+            _require_submission(args, processes)
         change = changes(lines)
         from segkit.engine.evaluate import Request
         from segkit.inference.saved import SavedModel
@@ -98,6 +101,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", "-o", metavar="FILE", help="default: beside the checkpoint, as best.val.json")
     return parser
+
+
+def _require_submission(args: argparse.Namespace, processes: int) -> None:
+    """Says at once what a submission cannot be.
+
+    Raises:
+        ConfigError: options that have no place beside it, or a path that it cannot be written to.
+    """
+    beside = [name for name in ("output", "report", "metrics") if getattr(args, name)]
+    text = "has no place beside --submission, which compares nothing with labels"
+    problems = [Problem(f"--{name}", text) for name in beside]
+    if processes > 1:
+        problems.append(Problem("trainer.devices", f"must be 1 for a submission (got {processes})"))
+    if problems:
+        raise ConfigError(problems)
+    check_target(Path(args.submission))
 
 
 def _further(text: str) -> tuple[str, ...]:

@@ -100,6 +100,12 @@ def adapter(cls: type) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
+def plain_defaults(cls: type) -> dict[str, Any]:
+    """``to_plain(cls())`` without building the class's validator, of which a start would pay more than a hundred."""
+    fields = sorted(cls.__pydantic_fields__.items(), key=lambda item: item[0] != "type")  # type: ignore[attr-defined]
+    return {name: to_plain(field.get_default(call_default_factory=True)) for name, field in fields}
+
+
 def to_plain(value: Any) -> Any:
     """A config as plain dicts, lists, strings and numbers, ready for YAML and checkpoints."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

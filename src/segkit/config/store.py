@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 import segkit
-from segkit.config.component import CONFIGS, to_plain
+from segkit.config.component import CONFIGS, plain_defaults, to_plain
 from segkit.config.launcher import SlurmConfig
 from segkit.config.segmentor import SegmentorConfig
 
@@ -77,5 +77,4 @@ def defaults_of(cls: type) -> dict[str, Any]:
     """A component's defaults as plain data; groups that nest below it are left to their own options."""
     group = getattr(cls, "group", None)
     nested = {name.rpartition("/")[2] for name in CONFIGS if group and name.startswith(f"{group}/")}
-    plain: dict[str, Any] = to_plain(cls())
-    return {key: value for key, value in plain.items() if key not in nested}
+    return {key: value for key, value in plain_defaults(cls).items() if key not in nested}

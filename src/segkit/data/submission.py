@@ -16,28 +16,9 @@ from PIL import Image
 
 from segkit.config.datasets import Submission
 from segkit.data.io import Array
+from segkit.data.target import ARCHIVES, check_target
 from segkit.errors import ConfigError, Problem, SegkitError
 from segkit.types import ClassInfo
-
-_ARCHIVES = (".zip", ".tar.gz", ".tgz")
-
-
-def check_target(path: Path) -> None:
-    """Refuses what a submission cannot be written to, before any work is done.
-
-    Raises:
-        ConfigError: the path is taken, or neither a folder nor an archive that segkit writes.
-    """
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise ConfigError([Problem("--submission", f"{path} exists; name another, or remove it")])
-    if path.is_dir():
-        return
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir():
-        raise ConfigError([Problem("--submission", f"{parent} is a file, no folder")])
-    if path.suffix and not path.name.lower().endswith(_ARCHIVES):
-        text = f"must be a folder, or a file that ends in {', '.join(_ARCHIVES)} (got {path.name})"
-        raise ConfigError([Problem("--submission", text)])
 
 
 class SubmissionWriter:
@@ -138,7 +119,7 @@ def _open(part: Path, name: str) -> tuple[Callable[[str, bytes], None], Callable
     if name.endswith(".zip"):
         archive = zipfile.ZipFile(part, "w")  # PNGs are compressed already
         return archive.writestr, archive.close
-    if name.endswith(_ARCHIVES):
+    if name.endswith(ARCHIVES):
         tar = tarfile.open(part, "w:gz", compresslevel=1)  # noqa: SIM115 - the caller closes it
 
         def put(file: str, data: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segkit.data.datasets.missing import WAY_OUT, Missing
 from segkit.data.look import Look
 from segkit.data.scan import Finding, Findings
 from segkit.types import Dataset
@@ -21,6 +22,7 @@ class Survey:
     Attributes:
         split: its name.
         found: what is wrong, and pixels of each class.
+        missing: files that are not there.
         images: (K,) images that show each class; two entries for a single class.
         sizes: (height, width) -> images.
         dtypes: of the images -> images.
@@ -30,6 +32,7 @@ class Survey:
 
     split: str
     found: Findings
+    missing: Sequence[Missing] = ()
     images: NDArray[np.int64] = field(init=False)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     dtypes: Counter[str] = field(default_factory=Counter)
@@ -43,9 +46,9 @@ class Survey:
         self.images = np.zeros(len(self.found.counts), np.int64)
 
     @classmethod
-    def of(cls, split: str, dataset: Dataset) -> "Survey":
+    def of(cls, split: str, dataset: Dataset, missing: Sequence[Missing] = ()) -> "Survey":
         """An empty one."""
-        return cls(split, Findings(dataset))
+        return cls(split, Findings(dataset), missing)
 
     def add(self, look: Look) -> None:
         self.found.add(look)
@@ -92,13 +95,20 @@ class Survey:
         return sorted(left[position] for position in picked)
 
     def judge(self, *, skip_errors: bool = False) -> list[Finding]:
-        """What is wrong with the split, images that it holds twice included."""
+        """What is wrong with the split, missing files and images that it holds twice included."""
         twice = [names for names in self.digests.values() if len(names) > 1]
-        found = list(self.found.judge(skip_errors=skip_errors).findings)
+        found = [_of_missing(missing, skip_errors) for missing in self.missing]
+        found += self.found.judge(skip_errors=skip_errors).findings
         if twice:
             cases = tuple(" = ".join(names) for names in twice)
             found.append(Finding("duplicates", "warning", f"{len(twice)} images occur more than once", cases))
         return found
+
+
+def _of_missing(missing: Missing, skip_errors: bool) -> Finding:
+    stops = missing.severity == "error" and not skip_errors
+    text = f"{missing.message}; {WAY_OUT}" if stops else missing.message
+    return Finding("missing", "error" if stops else "warning", text, missing.names)
 
 
 def shared_images(first: Survey, second: Survey) -> list[Finding]:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segkit.config.datasets import Submission
-from segkit.data.submission import SubmissionWriter, check_target
+from segkit.data.submission import SubmissionWriter
+from segkit.data.target import check_target
 from segkit.engine.evaluate import Request, choose, prepare
 from segkit.errors import ConfigError, Problem
 from segkit.inference.saved import SavedModel

@@ -1,6 +1,5 @@
 """From a declared layout to the files of a split: found, paired, and told apart when something is missing."""
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +10,11 @@ from segkit.config.component import type_name
 from segkit.config.datasets import DatasetConfig, Layout, Split
 from segkit.config.spelling import hint
 from segkit.data.datasets.base import Record
+from segkit.data.datasets.missing import some, stop_or_tell
 from segkit.errors import DatasetError
-
-logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".ppm", ".webp")
 Files = dict[str, list[Path]]
-
-_SHOWN = 5
 
 
 class Place(NamedTuple):
@@ -192,7 +188,7 @@ def listed(place: Place, images: Mapping[str, Path], config: DatasetConfig) -> l
     missing = [name for name in names if name not in images]
     if missing:
         text = f"{len(missing)} of {len(names)} images that {path} names are not in {place.first_folder()}"
-        stop_or_tell(config, f"{text}: {some(missing)}{hint(missing[0], images)}")
+        stop_or_tell(config, f"{text}: {some(missing)}{hint(missing[0], images)}", missing)
     return [name for name in names if name in images]
 
 
@@ -244,32 +240,15 @@ def pair(
     bare = [name for name in names if name not in labels]
     chosen = set(names)
     orphans = [name for name in labels if name not in chosen] if whole else []
-    told = []
+    told, cases = [], []
     if bare:
         near = hint(bare[0], orphans or labels)
-        wanted = [pattern.replace("{id}", name) for name in bare[:_SHOWN]]
-        told.append(f"{len(bare)} of {len(names)} images have no label: {some(wanted, len(bare))}{near}")
+        wanted = [pattern.replace("{id}", name) for name in bare]
+        told.append(f"{len(bare)} of {len(names)} images have no label: {some(wanted)}{near}")
+        cases += wanted
     if orphans:
         told.append(f"{len(orphans)} of {len(labels)} labels have no image: {some(orphans)}")
-    if bare or (orphans and strict):
-        stop_or_tell(config, f"{where}: {'; '.join(told)}")
-    elif orphans:
-        logger.warning("%s: %s", where, told[0])
+        cases += [f"{name}, a label" for name in orphans]
+    if told:
+        stop_or_tell(config, f"{where}: {'; '.join(told)}", cases, strict=bool(bare) or strict)
     return [name for name in names if name in labels]
-
-
-def stop_or_tell(config: DatasetConfig, text: str) -> None:
-    """Stops on files that are missing, or tells of them where ``on_error`` is skip.
-
-    Raises:
-        DatasetError: it is raise.
-    """
-    if config.on_error == "raise":
-        raise DatasetError(f"{text}; mend it, or go on without them with dataset.on_error=skip")
-    logger.warning("%s; they are left out", text)
-
-
-def some(names: Sequence[str], count: int | None = None) -> str:
-    """The first of the names, and how many more of ``count`` there are, or of the names themselves."""
-    more = (len(names) if count is None else count) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
