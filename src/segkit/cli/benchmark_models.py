@@ -17,48 +17,19 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from segkit.cli.model_table import COLUMNS, CONFIG_GROUPS, EMPTY, Cells, markdown, read_table
 from segkit.config.component import CONFIGS, type_name
 from segkit.config.docs import paper
 from segkit.config.spelling import hint
 from segkit.errors import ConfigError, Problem, SegkitError
 
-COLUMNS: Mapping[str, str] = {
-    "paper": "paper",
-    "parameters": "parameters, M",
-    "gmacs": "GMACs",
-    "stride": "output stride",
-    "golden": "golden difference",
-    "backward": "backward",
-    "bf16": "bf16",
-    "batch1": "batch of 1",
-    "compile": "torch.compile",
-    "onnx": "ONNX",
-}
-"""Column -> its title."""
 CHECKS = ("parameters", "golden", "backward", "bf16", "batch1", "compile", "onnx")
 """What can be measured; ``parameters`` fills three columns."""
 QUICK = ("parameters", "golden", "backward", "bf16", "batch1")
 """What takes seconds a model."""
 
 _CHECKER = Path(__file__).parents[3] / "tests" / "golden" / "check.py"
-_EMPTY = "-"
-_INTRODUCTION = """\
-# Models
-
-Made by `segkit-benchmark models`; a cell `-` was not measured, and a line is replaced when its model is measured again.
-A head's parameters, GMACs (multiplications and additions of convolutions and matrix products) and output strides are
-those of the model with 150 classes at 512 x 512, on the backbone in brackets (ResNet-50 at stride 8 unless its
-publication has another), a neck's those of a model with the head in brackets; a backbone's are its own, with the stride
-of each of its features. The checks that follow run a small model. *Golden difference*: the largest relative difference
-from SSSegmentation's outputs and losses over all stored cases of the model. *Backward*: a training step gives every
-parameter a finite gradient. *bf16*: the same under autocast, and predictions within 10 %. *Batch of 1*: trains on one
-image. *torch.compile* and *ONNX*: the same predictions within 0.1 %, ONNX at four sizes that were not traced, two of
-them odd.
-"""
-
-_CONFIG_GROUPS = {"head": "head", "neck": "head/neck", "backbone": "backbone"}
-
-Cells = dict[str, str]
+_VERDICT = r"^(\S+)\s+(\S+)\s+(ok|FAIL)"
 
 
 class Row(NamedTuple):
@@ -84,7 +55,7 @@ class Row(NamedTuple):
     @property
     def config(self) -> type:
         """The dataclass of its options."""
-        return CONFIGS[_CONFIG_GROUPS[self.group]][self.name]
+        return CONFIGS[CONFIG_GROUPS[self.group]][self.name]
 
 
 def run(argv: Sequence[str] = ()) -> None:
@@ -263,72 +234,33 @@ def golden_cases(folder: Path) -> dict[Row, list[Path]]:
 
 
 def golden_difference(cases: Sequence[Path], timeout_s: float) -> str:
-    """The worst difference of some cases, and how many there are; the case that fails, if one does."""
-    worst, failed = 0.0, []
-    for path in cases:
-        try:
-            done = subprocess.run(
-                [sys.executable, str(_CHECKER), str(path)],
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            failed.append(path.stem)
-            continue
-        told = re.match(r"\S+\s+(\S+)\s+(ok|FAIL)", done.stdout)
-        if told is None or told[1] == "-":
-            failed.append(path.stem)
-        else:
-            worst = max(worst, float(told[1]))
-            failed += [path.stem] if told[2] == "FAIL" else []
+    """The worst difference of some cases, and how many there are; the cases that fail, if any do."""
     if not cases:
         return "no case"
-    count = f"{len(cases)} case{'s' * (len(cases) > 1)}"
-    return f"no: {', '.join(failed)}" if failed else f"{worst:.0e} ({count})"
+    command = [sys.executable, str(_CHECKER), *map(str, cases)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeout_s * len(cases), check=False)
+        output: bytes | None = done.stdout
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout
+    return judged((output or b"").decode(errors="replace"), [path.stem for path in cases])
 
 
-def read_table(path: Path) -> dict[tuple[str, str], Cells]:
-    """(group, title) -> cells, of a file that :func:`markdown` made; nothing of any other."""
-    if not path.is_file():
-        return {}
-    found: dict[tuple[str, str], Cells] = {}
-    group, columns = "", []
-    by_title = {title: column for column, title in COLUMNS.items()}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            group = line[3:].strip().lower().removesuffix("s")
-        if not line.startswith("| ") or line.startswith("| ---"):
-            continue
-        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
-        if cells[0] == group:
-            columns = [by_title.get(cell, cell) for cell in cells[1:]]
-        else:
-            values = dict(zip(columns, cells[1:], strict=False))
-            found[group, cells[0]] = {c: v for c, v in values.items() if c in COLUMNS and v != _EMPTY}
-    return found
-
-
-def markdown(known: Mapping[tuple[str, str], Cells]) -> str:
-    """The file: an explanation, and a table of each group."""
-    parts = [_INTRODUCTION]
-    for group in _CONFIG_GROUPS:
-        lines = [f"## {group.capitalize()}s", "", f"| {' | '.join([group, *COLUMNS.values()])} |"]
-        lines.append("| --- " * (len(COLUMNS) + 1) + "|")
-        for (kind, title), cells in sorted(known.items()):
-            if kind == group:
-                values = [title, *(cells.get(column, _EMPTY).replace("|", r"\|") for column in COLUMNS)]
-                lines.append(f"| {' | '.join(values)} |")
-        parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
+def judged(output: str, cases: Sequence[str]) -> str:
+    """The cell of what the checker printed of some cases; one of which it says nothing has failed."""
+    told = {name: (found, verdict) for name, found, verdict in re.findall(_VERDICT, output, re.MULTILINE)}
+    failed = [name for name in cases if told.get(name, ("", ""))[1] != "ok"]
+    if failed:
+        return f"no: {', '.join(failed)}"
+    worst = max(float(told[name][0]) for name in cases)
+    return f"{worst:.0e} ({len(cases)} case{'s' * (len(cases) > 1)})"
 
 
 def _table(found: Mapping[str, Cells]) -> Table:
     shown = [column for column in COLUMNS if any(column in cells for cells in found.values())]
     table = Table("model", *(COLUMNS[column] for column in shown), title="models")
     for title, cells in found.items():
-        table.add_row(title, *(cells.get(column, _EMPTY) for column in shown))
+        table.add_row(title, *(cells.get(column, EMPTY) for column in shown))
     return table
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from segkit.cli.errors import user_errors
+from segkit.cli.model_table import COLUMNS, measured, shipped_table
 from segkit.config import store
 from segkit.config.component import CONFIGS, to_plain
 from segkit.config.dataset_docs import dataset_lines, published, renew
@@ -111,13 +112,13 @@ def _datasets(args: argparse.Namespace) -> None:
 
 
 def _facts(path: str, cls: type) -> list[str]:
-    """Paper and output of a head or a backbone, what is known of a data set."""
+    """Paper, output and what was measured of a head, a neck or a backbone; what is known of a data set."""
     group, _, name = path.partition("=")
     if group == "dataset":
         return dataset_lines(cls())
     lines = [f"paper:  {text}"] if (text := paper(cls)) else []
     if group not in ("head", "backbone"):
-        return lines
+        return lines + _measured(group, name)
     output = class_section(f"segkit.models.{group}s", name, "Output")
     config = None if any(map(_is_required, dataclasses.fields(cls))) else cls()
     extra = [f"{key} (factor {weight:g})" for key, weight in getattr(config, "output_weights", {}).items()]
@@ -125,7 +126,16 @@ def _facts(path: str, cls: type) -> list[str]:
     lines += [f"output: {output}"] if output else []
     lines += [f"trained outputs: {', '.join(extra)}"] if extra[1:] else []
     lines += [f"strides of the features: {', '.join(map(str, strides))}"] if strides else []
-    return lines
+    return lines + _measured(group, name)
+
+
+def _measured(group: str, name: str) -> list[str]:
+    """A model's lines of the table of models."""
+    told = []
+    for title, cells in measured(group, name).items():
+        values = (f"{COLUMNS[column]} {cell}" for column, cell in cells.items() if column != "paper")
+        told.append(f"measured of {title}: {'; '.join(values)}")
+    return [*told, f"what this means, and other models: {shipped_table()}"] if told else []
 
 
 def _is_required(field: "dataclasses.Field[Any]") -> bool:

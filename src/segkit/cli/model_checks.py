@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from segkit.build import build_criterion, build_segmentor
@@ -52,10 +54,10 @@ NECK_HEADS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Feature2Pyramid": ("UPerNet", {}),
     "ICNeck": ("ICNet", {}),
     "JPU": ("FCN", {}),
-    "LevelsNeck": ("FCN", {"normalize": True, "stride": 2}),
+    "LevelsNeck": ("UPerNet", {"normalize": True, "stride": 2}),
     "MLANeck": ("SETRMLA", {}),
 }
-"""Neck -> the head behind it, and options with which the neck has all of its parts."""
+"""Neck -> a head behind it that reads all of its features, and options with which the neck has all of its parts."""
 
 _SMALL: Mapping[str, Mapping[str, Any]] = {
     "ResNet": {"depth": 18, "base_channels": 16},
@@ -70,6 +72,9 @@ _SMALL: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """Options that make a head's backbone small; what is checked is the head."""
+
+INDUCTOR = frozenset({"FCN", "PSPNet", "CCNet", "Segformer", "CGNet", "ConvNeXt"})
+"""Models that the check of ``torch.compile`` compiles to machine code."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,12 @@ class Subject:
             backbone: nn.Module = BACKBONES.build(config.backbone)
         return backbone
 
+    def compile(self, model: nn.Module, backend: str) -> None:
+        """Compiles what predicts and what trains."""
+        model.compile(backend=backend)
+        if self.group != "backbone":
+            model.outputs = torch.compile(model.outputs, backend=backend)  # type: ignore[assignment,arg-type]
+
     def loss(self, model: nn.Module, config: SegmentorConfig, batch: int) -> Tensor:
         """The loss of a training step; of a backbone, the mean square of its features."""
         images = _images(_SIZE, batch)
@@ -152,26 +163,27 @@ class Complexity(NamedTuple):
     outputs: list[Tensor]
 
 
-def complexity(model: nn.Module, shape: tuple[int, ...]) -> Complexity:
-    """What a model of :func:`on_meta` costs at an input of this shape."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        found = _maps(model(torch.empty(shape, device="meta")))
-    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() / 2, found)
+def complexity(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> Complexity:
+    """What a model costs at an input of this shape; nothing is computed.
 
-
-def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Without memory for the weights, where the model can be built so."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except (RuntimeError, NotImplementedError, ValueError, TypeError):  # it computes with values while it is built
-        return build().to("meta")
+    Args:
+        build: makes the model, which is changed and dropped.
+        shape: of its input.
+    """
+    model = build().eval()
+    count = sum(p.numel() for p in model.parameters())
+    model.requires_grad_(False)  # the counter minds gradients
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    plain = sdpa_kernel(SDPBackend.MATH)  # the counter knows the products of matrices, and no fused attention on a CPU
+    with plain, fakes, FlopCounterMode(display=False) as counter, torch.no_grad():
+        found = _maps(model(torch.empty(shape)))
+    return Complexity(count, counter.get_total_flops() / 2, found)
 
 
 def parameters(subject: Subject) -> dict[str, str]:
     """Millions of parameters; GMACs and strides of the outputs at 512 x 512, on tensors without values."""
     config = subject.config(small=False)
-    found = complexity(on_meta(lambda: subject.build(config)).eval(), (1, 3, *_FULL_SIZE))
+    found = complexity(lambda: subject.build(config), (1, 3, *_FULL_SIZE))
     strides = [_FULL_SIZE[0] / x.shape[-2] for x in found.outputs]
     return {
         "parameters": f"{found.parameters / 1e6:.1f}",
@@ -222,12 +234,25 @@ def _train_on_one(subject: Subject, norm: NormConfig) -> str:
     return _gradients(model)
 
 
-@torch.no_grad()
-def compiled(subject: Subject, backend: str = "inductor") -> str:
-    """Whether ``torch.compile`` gives the same."""
-    model = subject.build(subject.config(small=True)).eval()
-    wanted = _maps(model(_images(_SIZE)))
-    return _like(_maps(torch.compile(model, backend=backend)(_images(_SIZE))), wanted, _TOLERANCE)
+def compiled(subject: Subject, backend: str = "") -> str:
+    """Whether ``torch.compile`` predicts the same, and a compiled training step gives finite gradients.
+
+    Args:
+        subject: the model.
+        backend: of ``torch.compile``; by default inductor for a sample, as its C++ takes minutes a model to compile,
+            and aot_eager for the others: their graphs and gradients are captured, and run by PyTorch.
+    """
+    chosen = backend or ("inductor" if subject.name in INDUCTOR else "aot_eager")
+    config = subject.config(small=True)
+    model = subject.build(config).eval()
+    with torch.no_grad():
+        wanted = _maps(model(_images(_SIZE)))
+        subject.compile(model, chosen)
+        told = _like(_maps(model(_images(_SIZE))), wanted, _TOLERANCE)
+    if told == "yes":
+        subject.loss(model.train(), config, 2).backward()
+        told = _gradients(model)
+    return f"{told}, inductor" if told == "yes" and not backend and chosen == "inductor" else told
 
 
 def onnx(subject: Subject) -> str:

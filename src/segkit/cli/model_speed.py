@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from segkit.build import build_preprocessor, build_segmentor
-from segkit.cli.model_checks import Complexity, complexity, on_meta
+from segkit.cli.model_checks import Complexity, complexity
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
 from segkit.errors import SegkitError
@@ -96,7 +96,7 @@ def measure(job: Job) -> dict[str, Any]:
 
 def _complexity(config: SegmentorConfig, size: tuple[int, int]) -> Complexity:
     channels = build_preprocessor(config).mean.numel()
-    return complexity(on_meta(lambda: build_segmentor(config)).eval(), (1, channels, *size))
+    return complexity(lambda: build_segmentor(config), (1, channels, *size))
 
 
 def _module(config: SegmentorConfig) -> tuple[Deployable, int]:

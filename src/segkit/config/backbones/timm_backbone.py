@@ -10,7 +10,7 @@ from segkit.config.component import component
 
 @component
 class TIMMBackboneConfig(ConvolutionalConfig):
-    """Any model that timm can run as a feature extractor."""
+    """Any model that timm can run as a feature extractor (Wightman, 2019, doi:10.5281/zenodo.4414861)."""
 
     type: Literal["TIMMBackbone"] = "TIMMBackbone"
     model_name: str = "resnet18"

@@ -57,7 +57,7 @@ class ISNetConfig(TwoStageConfig, ClassContextConfig):
 
 @component
 class IDRNetConfig(TwoStageConfig, ContextPyramidConfig, ClassContextConfig):
-    """Classes of an image exchange features by relations learnt from leaving classes out (arXiv:2310.10755)."""
+    """Classes exchange features by relations learnt from leaving classes out (Jin et al., 2023, arXiv:2310.10755)."""
 
     type: Literal["IDRNet"] = "IDRNet"
     reads_labels: ClassVar[bool] = True

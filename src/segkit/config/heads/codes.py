@@ -25,7 +25,7 @@ class EMANetConfig(HeadConfig):
 
 @component
 class ENCNetConfig(HeadConfig):
-    """Channels weighed by learned residual codes, and a loss on which classes are there (arXiv:1803.08904)."""
+    """Channels weighed by residual codes, and a loss on the classes present (Zhang et al., 2018, arXiv:1803.08904)."""
 
     type: Literal["ENCNet"] = "ENCNet"
     channels: PositiveInt = 512

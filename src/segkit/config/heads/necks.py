@@ -28,9 +28,10 @@ class Feature2PyramidConfig(NeckConfig):
 
 @component
 class ICNeckConfig(NeckConfig):
-    """The image cascade: a few convolutions see all of the image, the backbone half, its last stages a quarter.
+    """The image at three resolutions, each through fewer layers (Zhao et al., 2018, arXiv:1704.08545).
 
-    Three features come out, for two auxiliary heads and the main one (Zhao et al., 2018, arXiv:1704.08545).
+    A few convolutions see all of the image, the backbone half, its last stages a quarter. Three features come out, for
+    two auxiliary heads and the main one.
     """
 
     type: Literal["ICNeck"] = "ICNeck"
@@ -57,7 +58,7 @@ class ICNeckConfig(NeckConfig):
 
 @component
 class MLANeckConfig(NeckConfig):
-    """Normalises a vision transformer's features, and sums them from the deepest on (arXiv:2012.15840)."""
+    """Normalises a transformer's features, and sums them from the deepest on (Zheng et al., 2021, arXiv:2012.15840)."""
 
     type: Literal["MLANeck"] = "MLANeck"
     channels: PositiveInt = 256
@@ -84,9 +85,10 @@ class JPUConfig(NeckConfig):
 
 @component
 class LevelsNeckConfig(NeckConfig):
-    """Each feature by itself: a layer normalisation, then one strided convolution that all share (arXiv:2108.11819).
+    """Each feature by itself: layer normalisation, a strided convolution (Jin et al., 2021, arXiv:2108.11819).
 
-    MCIBI puts the first behind a plain vision transformer and the second behind an HRNet.
+    All features share the convolution. MCIBI puts the normalisation behind a plain vision transformer, and the
+    convolution behind an HRNet.
     """
 
     type: Literal["LevelsNeck"] = "LevelsNeck"

@@ -11,7 +11,7 @@ from segkit.config.heads.necks import MLANeckConfig
 
 @component
 class SETRUPConfig(HeadConfig):
-    """Convolutions with an upsampling after each, on a vision transformer's feature (arXiv:2012.15840).
+    """Convolutions, each before an upsampling, on a transformer's feature (Zheng et al., 2021, arXiv:2012.15840).
 
     PUP has 4 with a factor of 2 each, naive upsampling 2 with 4. It is the auxiliary head of both SETRs, too.
     """
@@ -35,7 +35,7 @@ class SETRUPConfig(HeadConfig):
 
 @component
 class SETRMLAConfig(HeadConfig):
-    """Every level convolved and enlarged by itself, then classified together (arXiv:2012.15840)."""
+    """Levels convolved and enlarged by themselves, then classified together (Zheng et al., 2021, arXiv:2012.15840)."""
 
     type: Literal["SETRMLA"] = "SETRMLA"
     channels: PositiveInt = 128
