@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it in an empty environment in another folder, and trains the quickstart's first steps there.
+# Builds the wheel, installs it in an empty environment in another folder, and there asks for a model
+# and trains the quickstart's first steps.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -10,4 +11,5 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 PATH="$work/venv/bin:$PATH"
 segkit-config list experiment
+segkit-config show PSPNet | grep "^measured of PSPNet"
 segkit-train +experiment=quickstart "$@"

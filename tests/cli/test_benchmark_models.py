@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from segkit.cli import benchmark, benchmark_models, model_checks
-from segkit.cli.benchmark_models import Row, golden_cases, golden_difference, markdown, measure, read_table
-from segkit.cli.model_checks import Subject, check
+from segkit.cli.benchmark_models import Row, golden_cases, golden_difference, judged, measure
+from segkit.cli.model_checks import Subject, check, compiled
+from segkit.cli.model_table import COLUMNS, CONFIG_GROUPS, markdown, read_table, shipped_table
+from segkit.config.component import CONFIGS
+from segkit.config.docs import paper
 from segkit.registry import BACKBONES, HEADS, NECKS
 
 HEAD, BACKBONE = Subject("head", "FCN"), Subject("backbone", "CGNet")
@@ -54,6 +57,8 @@ def test_faulty_models_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Idle, "named_parameters", lambda self: iter([("used", self.used)]))
     assert check(BACKBONE, "backward") == {"backward": "yes"}
     assert check(BACKBONE, "bf16") == {"bf16": "no: off by 100.0%"}
+    torch.compiler.reset()
+    assert compiled(BACKBONE, "aot_eager") == "no: off by 100.0%"
     monkeypatch.setattr(Idle, "forward", lambda self, images: [images / (self.used - self.used)])
     assert check(BACKBONE, "backward") == {"backward": "no: 1 not finite, used"}
     monkeypatch.setattr(Idle, "forward", lambda self, images: [images[:, 7]])
@@ -83,6 +88,7 @@ def test_golden_cases_belong_to_models(tmp_path: Path) -> None:
     assert Row("head", "FCN") in cases
     assert [path.stem for path in cases[Row("head", "Segformer")]] == ["seg_segformer_mitb0"]
     assert {path.stem for path in cases[Row("neck", "JPU")]} == {"seg_fastfcn_encnet", "seg_fastfcn_pspnet"}
+    assert {path.stem for path in cases[Row("head", "PSPNet")]} >= {"seg_fastfcn_pspnet", "seg_pspnet"}
     assert {path.stem for path in cases[Row("backbone", "CGNet")]} <= {"bb_cgnet"}
     assert golden_difference([], 1) == "no case"
     torn = tmp_path / "seg_torn.json"
@@ -90,6 +96,21 @@ def test_golden_cases_belong_to_models(tmp_path: Path) -> None:
     assert golden_difference([torn], 100) == "no: seg_torn"
     assert golden_difference([DATA / "samplers.json"], 100).endswith("(1 case)")
     assert golden_difference([DATA / "samplers.json"], 0.01) == "no: samplers"
+
+
+def test_a_case_that_the_checker_does_not_name_has_failed() -> None:
+    output = "noise\na      2.4e-06  ok\nb            -  FAIL  segmentor: no head\nc      9.0e-07  ok\n"
+    assert judged(output, ["a", "c"]) == "2e-06 (2 cases)"
+    assert judged(output, ["a", "b", "d"]) == "no: b, d"
+
+
+def test_the_table_in_the_docs_has_all_models_and_nothing_is_amiss() -> None:
+    table = read_table(shipped_table())
+    assert set(table) == {(row.group, row.title) for row in benchmark_models._rows([])}
+    for (group, title), cells in table.items():
+        assert set(cells) == set(COLUMNS), title
+        assert cells["paper"] == paper(CONFIGS[CONFIG_GROUPS[group]][title.partition(" ")[0]]), title
+        assert [cell for cell in cells.values() if cell.startswith("no:")] == [], title
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:

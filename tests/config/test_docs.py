@@ -1,27 +1,29 @@
 """What the sources say of themselves."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from segkit.config.backbones import TIMMBackboneConfig
+from segkit.cli.config import main
 from segkit.config.component import CONFIGS
 from segkit.config.dataset_docs import END, START, dataset_lines, published, renew
 from segkit.config.docs import class_section, paper
 from segkit.config.heads import FCNConfig
+from segkit.config.layers import ReLUConfig
 from segkit.errors import ConfigError
 
 
 def test_papers() -> None:
     assert paper(FCNConfig) == "Long et al., 2015, arXiv:1411.4038"
-    assert paper(TIMMBackboneConfig) == ""
+    assert paper(ReLUConfig) == ""
 
 
-@pytest.mark.parametrize("group", ["head", "backbone"])
+@pytest.mark.parametrize("group", ["head", "head/neck", "backbone"])
 def test_every_model_names_its_paper(group: str) -> None:
-    assert [name for name, cls in CONFIGS[group].items() if not paper(cls) and name != "TIMMBackbone"] == []
+    assert [name for name, cls in CONFIGS[group].items() if not paper(cls)] == []
 
 
 def test_outputs_come_from_the_class() -> None:
@@ -43,6 +45,22 @@ sys.exit(",".join({"torch", "numpy", "timm"} & set(sys.modules)) or 0)
     assert done.returncode == 0, done.stderr
     assert "paper:  Yuan et al., 2020, arXiv:1909.11065" in done.stdout
     assert "trained outputs: main (factor 1), aux (factor 0.4)" in done.stdout
+    assert re.search(
+        r"^measured of OCRNet \(ResNet\): parameters, M \d.*; GMACs \d.*; ONNX yes$", done.stdout, re.MULTILINE
+    )
+    assert "docs/models.md" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("JPU", "JPU (FCN, ResNet)"), ("HRNet", "HRNet"), ("MaskFormer", "MaskFormer (SwinTransformer)")],
+)
+def test_show_tells_what_was_measured(name: str, title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", name])
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("measured of ")]
+    assert [line.partition(":")[0] for line in told] == [f"measured of {title}"]
+    main(["show", "CrossEntropyLoss"])
+    assert "measured of" not in capsys.readouterr().out
 
 
 def test_the_page_of_data_sets_is_current() -> None:

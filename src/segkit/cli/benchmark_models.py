@@ -205,7 +205,7 @@ def _next_report(lines: "queue.Queue[str | None]", timeout_s: float) -> dict[str
 
 
 def golden_cases(folder: Path) -> dict[Row, list[Path]]:
-    """The cases of each model: whole models belong to their head, the others to their backbone.
+    """The cases of each model: whole models are their head's and their neck's, the others their backbone's.
 
     Raises:
         ConfigError: if there is no such folder, or this is no checkout, which has the checker.
@@ -214,23 +214,28 @@ def golden_cases(folder: Path) -> dict[Row, list[Path]]:
         raise ConfigError([Problem("--golden", f"no folder {folder}")])
     if not _CHECKER.is_file():
         raise ConfigError([Problem("--golden", f"needs a checkout of segkit, which has {_CHECKER.name}")])
-    from segkit.models.interop.sssegmentation.backbones import backbone_maps
-    from segkit.models.interop.sssegmentation.heads import SEGMENTORS, segmentor_name
-
-    heads = {name: Row("head", type_name(entry.config)) for name, entry in SEGMENTORS.items()}
-    heads |= {name: Row("neck", "JPU") for name, entry in SEGMENTORS.items() if entry.fixed.get("neck.type") == "JPU"}
-    backbones = {name: Row("backbone", type_name(entry.config)) for name, entry in backbone_maps().items()}
     found: dict[Row, list[Path]] = {}
     for path in sorted(folder.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         facts = case.get("facts") if isinstance(case, dict) else None
-        if not isinstance(facts, dict):
-            continue
-        whole, part = facts.get("segmentor"), (facts.get("backbone") or {}).get("type")
-        row = heads.get(segmentor_name(facts)) if whole else backbones.get(str(part))
-        if row is not None:
+        for row in _subjects(facts) if isinstance(facts, dict) else ():
             found.setdefault(row, []).append(path)
     return found
+
+
+def _subjects(facts: dict[str, Any]) -> list[Row]:
+    """The models that a case is about; none of one that segkit does not have."""
+    from segkit.models.interop.sssegmentation import config_from_facts
+    from segkit.models.interop.sssegmentation.backbones import backbone_config
+
+    try:
+        if "segmentor" in facts:
+            head = config_from_facts(facts).head
+            neck = [Row("neck", type_name(type(head.neck)))] if head.neck is not None else []
+            return [Row("head", type_name(type(head))), *neck]
+        return [Row("backbone", type_name(type(backbone_config(facts))))] if "backbone" in facts else []
+    except ConfigError:
+        return []
 
 
 def golden_difference(cases: Sequence[Path], timeout_s: float) -> str:

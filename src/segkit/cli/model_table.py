@@ -34,10 +34,15 @@ A head's parameters, GMACs (multiplications and additions of convolutions and ma
 those of the model with 150 classes at 512 x 512, on the backbone in brackets (ResNet-50 at stride 8 unless its
 publication has another), a neck's those of a model with the head in brackets; a backbone's are its own, with the stride
 of each of its features. The checks that follow run a small model. *Golden difference*: the largest relative difference
-from SSSegmentation's outputs and losses over all stored cases of the model. *Backward*: a training step gives every
-parameter a finite gradient. *bf16*: the same under autocast, and predictions within 10 %. *Batch of 1*: trains on one
-image. *torch.compile* and *ONNX*: the same predictions within 0.1 %, ONNX at four sizes that were not traced, two of
+from SSSegmentation's outputs and losses over all stored cases of the model, of which some necks have none. *Backward*:
+a training step gives every parameter a finite gradient. *bf16*: the same under autocast, and predictions within 10 %.
+*Batch of 1*: trains on one image; where a pyramid pools to one cell, BatchNorm cannot, and GroupNorm can.
+*torch.compile*: the same predictions within 0.1 %, and a training step with finite gradients, compiled by PyTorch's
+`aot_eager`, which captures the graphs and their gradients and runs them without generated code; where the cell says so,
+by `inductor`, which generates it. *ONNX*: the same predictions within 0.1 % at four sizes that were not traced, two of
 them odd.
+
+`segkit-config show NAME` tells a model's line, too.
 """
 
 
