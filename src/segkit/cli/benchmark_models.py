@@ -258,7 +258,7 @@ def judged(output: str, cases: Sequence[str]) -> str:
     if failed:
         return f"no: {', '.join(failed)}"
     worst = max(float(told[name][0]) for name in cases)
-    return f"{worst:.0e} ({len(cases)} case{'s' * (len(cases) > 1)})"
+    return f"{worst:.0g} ({len(cases)} case{'s' * (len(cases) > 1)})"
 
 
 def _table(found: Mapping[str, Cells]) -> Table:
