@@ -97,7 +97,7 @@ def _show(args: argparse.Namespace) -> None:
         console = Console()
         console.print(table)
         for line in _facts(path, cls):
-            console.print(line, markup=False, highlight=False)
+            console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _datasets(args: argparse.Namespace) -> None:
@@ -133,8 +133,8 @@ def _measured(group: str, name: str) -> list[str]:
     """A model's lines of the table of models."""
     told = []
     for title, cells in measured(group, name).items():
-        values = (f"{COLUMNS[column]} {cell}" for column, cell in cells.items() if column != "paper")
-        told.append(f"measured of {title}: {'; '.join(values)}")
+        told.append(f"measured of {title}:")
+        told += [f"  {COLUMNS[column]}: {cell}" for column, cell in cells.items() if column != "paper"]
     return [*told, f"what this means, and other models: {shipped_table()}"] if told else []
 
 
