@@ -73,7 +73,7 @@ _SMALL: Mapping[str, Mapping[str, Any]] = {
 }
 """Options that make a head's backbone small; what is checked is the head."""
 
-INDUCTOR = frozenset({"FCN", "PSPNet", "CCNet", "Segformer"})
+INDUCTOR = frozenset({"FCN", "PSPNet", "CCNet"})
 """Models that the check of ``torch.compile`` compiles to machine code."""
 
 
