@@ -37,7 +37,7 @@ class Format:
         write: (module, example, what is dynamic, path).
         load: path to a runner on the CPU.
         what: in a line, for help.
-        packages: to install, by the extra that brings them.
+        extra: brings the packages that it needs; "" for none.
     """
 
     suffix: str
