@@ -7,6 +7,7 @@ import pytest
 
 from segkit import registry
 from segkit.config.component import CONFIGS, type_name
+from segkit.data.datasets.base import FileDataset
 
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, registry.Registry)]
 OWN = {
@@ -23,9 +24,10 @@ COMPONENTS = [
 def test_a_component_is_called_as_its_type(table: registry.Registry, name: str) -> None:
     config = table.config(name)
     cls = table.component(config())
-    assert config.__name__ == f"{name}Config"
+    assert config.__name__.lower() == f"{name}Config".lower()  # classes begin with a capital, iSAIDDataset does not
     assert type_name(config) == name
-    assert cls.__name__ == name
+    # Published data sets are rows of a table: one class reads most of them.
+    assert cls.__name__ == name or (table.group == "dataset" and issubclass(cls, FileDataset))
     assert f"segkit.{'models.' if table.group in ('backbone', 'head') else ''}" in cls.__module__
     assert inspect.getdoc(cls)
 

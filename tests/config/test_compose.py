@@ -21,7 +21,7 @@ OPTIONS = [
     for group in store.groups()
     if group != "experiment"
     for option in store.options(group)
-    if (group, option) != ("dataset", "FolderDataset")  # without class names it is refused: see test_problems
+    if (group, option) not in (("dataset", "FolderDataset"), ("dataset", "MultipleDataset"))  # alone they are refused
 ]
 
 
@@ -75,7 +75,7 @@ dataset:
   train_transforms:
     resize: {type: Resize, output_size: [2048, 512], keep_ratio: true, scale_range: [0.5, 2.0], min_size: null}
     crop: {type: RandomCrop, crop_size: [512, 512], one_category_max_ratio: 0.75}
-    flip: {type: RandomFlip, prob: 0.5, swaps: []}
+    flip: {type: RandomFlip, prob: 0.5, swaps: null}
     photometric: {type: PhotoMetricDistortion, brightness_delta: 32.0, contrast_range: [0.5, 1.5],
       saturation_range: [0.5, 1.5], hue_delta: 18}
     normalize: {type: Normalize, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375]}

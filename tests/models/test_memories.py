@@ -98,7 +98,12 @@ def test_a_checkpoint_holds_it(name: str, tmp_path: Path) -> None:
     target = torch.randint(0, 3, (2, 64, 64))
     outputs = model.outputs(torch.randn(2, 3, 64, 64), StepInfo(target, 2, 0.01))
     assert all(x.isfinite() for x in build_criterion(config)(outputs, target).values())
-    payload = {"config": to_plain(config), "classes": ["a", "b", "c"], "palette": [], "model": model.state_dict()}
+    payload = {
+        "config": to_plain(config),
+        "classes": ["a", "b", "c"],
+        "palette": [[0, 0, 0]] * 3,
+        "model": model.state_dict(),
+    }
     write_checkpoint(tmp_path / "x.pt", payload)
     other = build_segmentor(config)
     load_weights(other, read_checkpoint(tmp_path / "x.pt")["model"], "x.pt")

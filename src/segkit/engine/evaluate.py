@@ -1,11 +1,8 @@
 """Evaluating a checkpoint: the code path of the training's own evaluation, in one process or in several."""
 
 import os
-import pickle
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -146,19 +143,16 @@ def _evaluate_here(
 
 def _evaluate_apart(saved: SavedModel, request: Request) -> Evaluation:
     """Starts the processes and waits for them."""
-    with tempfile.TemporaryDirectory(prefix="segkit-test-") as results:
-        run_apart(_process, (str(saved.path), to_plain(saved.config), request, results), request.processes)
-        found: Evaluation = pickle.loads((Path(results) / "evaluation").read_bytes())  # by our own process
-        return found
+    arguments = (str(saved.path), to_plain(saved.config), request)
+    found: Evaluation = run_apart(_process, arguments, request.processes)
+    return found
 
 
-def _process(rank: int, folder: str, checkpoint: str, tree: dict[str, Any], request: Request, results: str) -> None:
+def _process(rank: int, folder: str, checkpoint: str, tree: dict[str, Any], request: Request) -> Evaluation:
     """One of several processes."""
     saved = SavedModel.read(checkpoint, lambda current: current.update(tree))
     trainer = saved.config.trainer
     set_backends(trainer, share_of_threads(trainer, request.processes))
     store = torch_dist.FileStore(f"{folder}/store", request.processes)  # type: ignore[attr-defined]
     with process_group(saved.config, store, rank, request.processes):
-        found = _evaluate_here(saved, request, choose_device(trainer, rank))
-    if rank == 0:
-        (Path(results) / "evaluation").write_bytes(pickle.dumps(found))
+        return _evaluate_here(saved, request, choose_device(trainer, rank))

@@ -64,19 +64,16 @@ PLAIN = Submission()
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a published data set.
-
-    Attributes:
-        splits: name -> facts of the split.
-        layouts: ways that its files lie; the first whose image folder exists is taken.
-        label_map: what the values of its label files mean.
-        submission: what its benchmark wants.
-    """
+    """What is known of a published data set."""
 
     splits: Mapping[str, Split]
+    """Name -> facts of the split."""
     layouts: tuple[Layout, ...]
+    """Ways that its files lie; the first whose image folder exists is taken."""
     label_map: LabelTable
+    """What the values of its label files mean."""
     submission: Submission = PLAIN
+    """What its benchmark wants."""
 
 
 def identity(num_classes: int, *ignored: int) -> dict[int, int | Literal["ignore"]]:
