@@ -27,6 +27,7 @@ class Forked(subprocess.Popen[bytes]):
         code = 1
         try:
             os.setsid()
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # pytest's own write to files that are closed next
             os.closerange(3, 4096)
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
