@@ -14,6 +14,7 @@ from segkit.data.batch_transforms.base import BatchMixer
 from segkit.engine.amp import Precision
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Watch
+from segkit.losses import bands
 from segkit.losses.criterion import Criterion
 from segkit.optim.optimizers import make_optimizer
 from segkit.registry import BATCH_TRANSFORMS, LOSSES
@@ -193,3 +194,14 @@ def test_the_watch_tells_terms_norm_and_blame() -> None:
     assert report.stop
     assert report.bad_names == ["a", "b"]
     assert watch.all() == []
+
+
+def test_a_compiled_network_trains_alike_with_losses_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(bands.BAND_BYTES, "cpu", 1)  # a row at a time
+    plain, compiled = make_step(), make_step()
+    assert isinstance(compiled.model, TrainModel)
+    compiled.model.compile_network(backend="aot_eager")
+    for number in range(2):
+        outcomes = [step([batch(seed=number)]) for step in (plain, compiled)]
+        torch.testing.assert_close(outcomes[0].terms, outcomes[1].terms)
+    torch.testing.assert_close(weights(plain), weights(compiled))

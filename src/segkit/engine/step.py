@@ -58,6 +58,16 @@ class TrainModel(nn.Module):
         others = self.criterion(outputs, neighbours(target))
         return {name: torch.lerp(others[name], term, share) for name, term in terms.items()}
 
+    def compile_network(self, **options: Any) -> None:
+        """Compiles all but the losses, which take gradients in bands as they go: no graph holds that.
+
+        Args:
+            options: of ``torch.compile``.
+        """
+        # Here and not as a decorator, which would import the compiler in every process.
+        self.criterion.forward = torch.compiler.disable(self.criterion.forward)
+        self.compile(**options)
+
 
 @dataclass(frozen=True)
 class StepOutcome:

@@ -112,11 +112,10 @@ class Trainer:
             self.notes.append(init_weights(self.model, source, strict=strict))
         self.ema = Ema(config.ema, self.model) if config.ema.enabled else None
         self.optimizer = build_optimizer(config.scheduler.optimizer, self.model)
-        joined: nn.Module = TrainModel(self.model, build_criterion(config), self.precision).to(self.device)
+        network = TrainModel(self.model, build_criterion(config), self.precision).to(self.device)
         if config.trainer.compile:
-            joined.compile()
-        if dist.is_distributed():
-            joined = _distribute(joined, self.device)
+            network.compile_network()
+        joined = _distribute(network, self.device) if dist.is_distributed() else network
         self.step = TrainStep(
             joined, self.preprocess, self.optimizer, self.precision, config.trainer, self.device, build_mixer(config)
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from segkit.losses.bands import fits_in_one_band, terms_in_bands
@@ -40,7 +39,6 @@ class Criterion(nn.Module):
         self.align_corners = align_corners
         self.own = own
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # bands take gradients as they go: no graph holds that
     def forward(self, outputs: Mapping[str, Tensor], target: Tensor) -> dict[str, Tensor]:
         target = target.long()
         terms: dict[str, Tensor] = {}
