@@ -10,7 +10,7 @@ from hydra import main as hydra_main
 from hydra._internal.utils import get_args_parser
 
 from segkit.cli.errors import user_errors
-from segkit.config import store
+from segkit.config import hydra_source, store
 from segkit.config.component import to_plain
 from segkit.config.compose import compose, dump_yaml, hydra_version
 from segkit.config.segmentor import SegmentorConfig
@@ -84,7 +84,7 @@ def check_data(config: SegmentorConfig) -> None:
 
 def _hand_to_hydra(arguments: Sequence[str]) -> None:
     """Help of Hydra and completion are Hydra's own."""
-    store.store_defaults()
+    hydra_source.register()
     sys.argv = [sys.argv[0], *arguments]
     hydra_main(config_path=str(store.conf_folder()), config_name="config", **hydra_version())(train)()
 

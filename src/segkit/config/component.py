@@ -28,11 +28,26 @@ def component(cls: C) -> C:
     A class with ``type: Literal["Name"] = "Name"`` below a base that states its ``group`` becomes an option of that
     group. The strings under the fields are their help (see :mod:`segkit.config.docs`).
     """
-    made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
+    make = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False, config=_CONFIG)
+    made: Any = make(cls)
+    made.__eq__, made.__hash__, made.__repr__ = _same, _hash, _show
     group = getattr(cls, "group", None)
     if group and "type" in inspect.get_annotations(cls):
         CONFIGS.setdefault(group, {})[type_name(made)] = made
     return made
+
+
+# One of each for all classes: compiling them for every class was a tenth of a command's start.
+def _same(self: Any, other: object) -> bool:
+    return vars(self) == vars(other) if type(self) is type(other) else NotImplemented
+
+
+def _hash(self: Any) -> int:
+    return hash(tuple(vars(self).values()))
+
+
+def _show(self: Any) -> str:
+    return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
 def type_name(cls: type) -> str:

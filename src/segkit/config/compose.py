@@ -19,7 +19,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from segkit.config import store
+from segkit.config import hydra_source, store
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.spelling import hint
 from segkit.config.validate import load_plugins, validate
@@ -84,7 +84,7 @@ def compose_tree(overrides: Sequence[str], folders: tuple[Path, ...] = ()) -> Co
             raise ConfigError([Problem("--config-dir", f"no folder {folder}")])
     parsed = parse(overrides)
     load_plugins(_plugins(parsed))
-    store.store_defaults()
+    hydra_source.register()
     lines, problems = normalise(parsed, folders)
     with hydra_errors(folders, problems), initialize_config_dir(str(store.conf_folder()), **hydra_version()):
         cfg = hydra_compose("config", overrides=[*lines, *search_path(folders)], return_hydra_config=True)

@@ -10,9 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from segkit.config.compose import Composed, compose, compose_tree, expand_sweep, parse
+from segkit.config.hydra_source import SLURM_LAUNCHER
 from segkit.config.launcher import SlurmConfig, read_slurm
 from segkit.config.segmentor import SegmentorConfig
-from segkit.config.store import SLURM_LAUNCHER
 from segkit.errors import ConfigError, Problem, SegkitError
 
 _RESERVE_S = 30

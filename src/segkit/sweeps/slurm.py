@@ -19,9 +19,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from segkit.config.compose import read_job
+from segkit.config.hydra_source import SLURM_LAUNCHER
 from segkit.config.launcher import SlurmConfig, read_slurm
 from segkit.config.segmentor import SegmentorConfig
-from segkit.config.store import SLURM_LAUNCHER
 from segkit.engine.run import read_config
 from segkit.errors import SweepError
 from segkit.sweeps.folder import Job, SweepFolder, label, swept
