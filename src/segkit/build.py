@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -57,6 +58,14 @@ def build_segmentor(config: SegmentorConfig) -> Segmentor:
         head = HEADS.build(config.head, features, num_classes)
         auxiliary = {name: _build_auxiliary(name, aux, features, num_classes) for name, aux in config.auxiliary.items()}
     return Segmentor(backbone, head, auxiliary, neck)
+
+
+def memory_format(config: SegmentorConfig, device: torch.device) -> torch.memory_format:
+    """The memory order of images and weights: ``trainer.channels_last``, or what trains fastest on the device."""
+    wanted = config.trainer.channels_last
+    # A CPU's backward pass copies weights to and fro: 7 % of a step of PSPNet-R50.
+    channels_last = device.type != "cpu" if wanted is None else wanted
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def build_criterion(config: SegmentorConfig) -> Criterion:
@@ -139,7 +148,9 @@ def build_pipeline(config: SegmentorConfig, role: Role) -> Pipeline:
     return Pipeline([TRANSFORMS.build(t) for t in host], keep_masks=role == "val")
 
 
-def build_preprocessor(config: SegmentorConfig) -> Preprocessor:
+def build_preprocessor(
+    config: SegmentorConfig, memory_format: torch.memory_format = torch.contiguous_format
+) -> Preprocessor:
     """The device's transforms: normalisation and the fill of padding, as the two splits' pipelines agree on.
 
     Raises:
@@ -155,9 +166,7 @@ def build_preprocessor(config: SegmentorConfig) -> Preprocessor:
         raise ConfigError([Problem("dataset.val_transforms", text)])
     channels = seen_channels(config.dataset)
     chosen = normalize[0] if normalize else NormalizeConfig(mean=(0.0,) * channels, std=(1.0,) * channels)
-    return Preprocessor(
-        chosen.mean, chosen.std, fill=fills[0] if fills else 0.0, channels_last=config.trainer.channels_last
-    )
+    return Preprocessor(chosen.mean, chosen.std, fill=fills[0] if fills else 0.0, memory_format=memory_format)
 
 
 def build_mixer(config: SegmentorConfig) -> BatchMixer:

@@ -14,15 +14,15 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @pytest.mark.parametrize("fill", [0.0, -1.5])
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_equals_normalize_and_padding(sample: Sample, fill: float, channels_last: bool) -> None:
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_equals_normalize_and_padding(sample: Sample, fill: float, order: torch.memory_format) -> None:
     rng = np.random.default_rng(0)
     wanted = TRANSFORMS.build(NormalizeConfig(mean=MEAN, std=STD))(sample, rng)
     wanted = TRANSFORMS.build(PaddingConfig(output_size=(120, 150), fill=fill))(wanted, rng)
     batch = to_batch(collate([sample, sample], (120, 150)))
-    x = Preprocessor(MEAN, STD, fill=fill, channels_last=channels_last)(batch.images, batch.boxes)
+    x = Preprocessor(MEAN, STD, fill=fill, memory_format=order)(batch.images, batch.boxes)
     assert x.dtype == torch.float32
-    assert x.is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    assert x.is_contiguous(memory_format=order)
     for image, mask in zip(x, batch.masks, strict=True):
         np.testing.assert_allclose(image.movedim(0, -1).numpy(), wanted.image, atol=2e-6)
         np.testing.assert_array_equal(mask.numpy(), wanted.mask)

@@ -10,6 +10,7 @@ BENCHMARKS = {
     "startup": "help, configuration and errors before torch is imported",
     "pipeline": "decoding and augmentation of training images, against albumentations and step by step",
     "step": "the training step, against a plain PyTorch loop",
+    "profile": "where the time of a step and of an image in sliding windows goes",
     "loss": "cross entropy of 150 classes in bands of rows, against the whole at once",
     "slide": "sliding windows, against windows padded to the full image",
     "safety": "the checks of each step and a checkpoint, as shares of a step",

@@ -71,7 +71,7 @@ def _child(side: str, dtype: str, steps: int) -> dict[str, Any]:
 
     if side == "run":
         return _whole_run(steps)
-    step = {"plain": _plain_step, "segkit": _segkit_step}[side](dtype)
+    step = {"plain": _plain_step, "segkit": segkit_step}[side](dtype)
     step()  # allocates what later steps reuse
     return {"times": [_timed(step) for _ in range(steps)], "memory_gb": peak_memory_gb()}
 
@@ -130,10 +130,11 @@ def _plain_step(dtype: str) -> Callable[[], None]:
     return step
 
 
-def _segkit_step(dtype: str) -> Callable[[], None]:
+def segkit_step(dtype: str) -> Callable[[], None]:
+    """What takes one step, as the trainer does."""
     import torch
 
-    from segkit.build import build_criterion, build_optimizer, build_segmentor
+    from segkit.build import build_criterion, build_optimizer, build_segmentor, memory_format
     from segkit.config.training import AmpConfig, SGDConfig, TrainerConfig
     from segkit.data.preprocess import Preprocessor
     from segkit.engine.amp import Precision
@@ -143,10 +144,11 @@ def _segkit_step(dtype: str) -> Callable[[], None]:
     config = pspnet(amp=AmpConfig(enabled=dtype == "bfloat16"))
     device = torch.device("cpu")
     precision = Precision(config.amp, device)
-    segmentor = build_segmentor(config).to(memory_format=torch.channels_last)  # as the trainer does
+    layout = memory_format(config, device)
+    segmentor: Any = build_segmentor(config).to(memory_format=layout)
     model = TrainModel(segmentor, build_criterion(config), precision).train()
     optimizer = build_optimizer(SGDConfig(lr=0.01, weight_decay=5e-4), segmentor)
-    preprocess = Preprocessor((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), channels_last=True)
+    preprocess = Preprocessor((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), memory_format=layout)
     step = TrainStep(model, preprocess, optimizer, precision, TrainerConfig(), device)
     images, masks = _pixels(len(config.dataset.classes))
     boxes = torch.tensor([[0, 0, _SIZE, _SIZE]] * _BATCH)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from segkit.build import build_preprocessor, build_segmentor
+from segkit.build import build_preprocessor, build_segmentor, memory_format
 from segkit.cli.model_checks import Complexity, complexity
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
@@ -114,7 +114,7 @@ def _eager(
 ) -> Ready:
     before = _resident()
     module, channels = _module(config)
-    layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+    layout = memory_format(config, device)
     module = module.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     images = torch.randn(job.batch, channels, *job.size).to(device=device, memory_format=layout)
     ready = compile_(module)

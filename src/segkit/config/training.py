@@ -353,8 +353,8 @@ class TrainerConfig:
     """A loss that is not a number: stop, or leave the step out and count it."""
     compile: bool = False
     """Compile the model with torch.compile."""
-    channels_last: bool = True
-    """Keep images in the memory order that GPUs convolve fastest."""
+    channels_last: bool | None = None
+    """Keep images and weights in the memory order that GPUs convolve fastest; null for all but CPUs."""
     cudnn_benchmark: bool = True
     """Let cuDNN try algorithms for the sizes it meets."""
     max_hours: PositiveFloat | None = None

@@ -13,7 +13,7 @@ class Preprocessor(nn.Module):
         mean: of each channel, in the pixels' units.
         std: of each channel.
         fill: value of padded pixels after normalisation.
-        channels_last: memory order of the result.
+        memory_format: of the result.
 
     Shape:
         - Input: images (N, C, H, W) uint8 or float32; boxes (N, 4) int64 rows (top, left, height, width), or None.
@@ -24,13 +24,18 @@ class Preprocessor(nn.Module):
     std: Tensor
 
     def __init__(
-        self, mean: Sequence[float], std: Sequence[float], *, fill: float = 0.0, channels_last: bool = False
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        fill: float = 0.0,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.fill = fill
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = memory_format
 
     def forward(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
         x = images.to(torch.float32, memory_format=self.memory_format)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as torch_dist
 
-from segkit.build import build_loader, build_preprocessor
+from segkit.build import build_loader, build_preprocessor, memory_format
 from segkit.config.component import to_plain
 from segkit.engine.amp import Precision
 from segkit.engine.apart import run_apart
@@ -110,7 +110,7 @@ def prepare(saved: SavedModel, request: Request, device: torch.device) -> tuple[
     dataset: Dataset = DATASETS.build(config.dataset, request.split or config.dataset.val_split)
     evaluator = Evaluator(
         build_loader(config, "val", dataset),
-        build_preprocessor(config).to(device),
+        build_preprocessor(config, memory_format(config, device)).to(device),
         inference_options(config, tta=request.tta),
         num_classes=len(saved.info.names),
         precision=Precision(config.amp, device),

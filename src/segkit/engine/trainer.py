@@ -24,6 +24,7 @@ from segkit.build import (
     build_preprocessor,
     build_scheduler,
     build_segmentor,
+    memory_format,
 )
 from segkit.checkpoint import load_weights, read_checkpoint
 from segkit.config.segmentor import SegmentorConfig
@@ -97,7 +98,8 @@ class Trainer:
             report = scan_labels(self.loader.source.dataset, config.trainer.scan_samples, skip_errors=skip)
             report.require_clean()
             self.notes += [f"labels: {warning}" for warning in report.warnings]
-        self.preprocess = build_preprocessor(config).to(self.device)
+        layout = memory_format(config, self.device)
+        self.preprocess = build_preprocessor(config, layout).to(self.device)
         self.scheduler = build_scheduler(config.scheduler, self.loader.steps_per_epoch)
         self.total_steps = self.scheduler.total_steps
 
@@ -105,7 +107,7 @@ class Trainer:
         config = self.config
         self.precision = Precision(config.amp, self.device)
         seed_init(config.trainer.seed)
-        layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+        layout = memory_format(config, self.device)
         self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
         if config.trainer.init_from is not None and self.resumes_from is None:
             source, strict = config.trainer.init_from, config.trainer.init_strict

@@ -87,7 +87,6 @@ def deploy(saved: SavedModel, *, weights: Weights = "auto", output: Output, prep
     """
     config = saved.config
     normalize = build_preprocessor(config).eval()
-    normalize.memory_format = torch.contiguous_format
     model = saved.build(torch.device("cpu"), weights).to(memory_format=torch.contiguous_format)
     module = Deployable(model, normalize if preprocess else None, output, config.inference.threshold)
     facts = {

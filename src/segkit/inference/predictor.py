@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from segkit.build import build_pipeline, build_preprocessor
+from segkit.build import build_pipeline, build_preprocessor, memory_format
 from segkit.config.overrides import changes as read_changes
 from segkit.config.transforms import PaddingConfig
 from segkit.data.loader import collate, to_batch
@@ -60,7 +60,8 @@ class Predictor:
         self.options = inference_options(saved.config, tta=tta)
         self.batch_size = saved.config.dataloader.val_batch_size
         self.model = saved.build(self.device, weights)
-        self.preprocess = build_preprocessor(saved.config).to(self.device)
+        layout = memory_format(saved.config, self.device)
+        self.preprocess = build_preprocessor(saved.config, layout).to(self.device)
         self.pipeline = build_pipeline(saved.config, "val")
         padding = [t.output_size for t in saved.config.dataset.val_transforms.values() if isinstance(t, PaddingConfig)]
         self._pad_to = padding[-1] if padding else None

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 import torch
 
-from segkit.build import build_segmentor
+from segkit.build import build_segmentor, memory_format
 from segkit.checkpoint import load_weights, read_checkpoint
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.transforms import NormalizeConfig
@@ -78,7 +78,7 @@ class SavedModel:
         chosen = self.choose(weights)
         model = build_segmentor(self.config)
         load_weights(model, self.payload[chosen], self.path)
-        layout = torch.channels_last if self.config.trainer.channels_last else torch.contiguous_format
+        layout = memory_format(self.config, device)
         return model.to(device=device, memory_format=layout).eval()  # type: ignore[call-overload]
 
 

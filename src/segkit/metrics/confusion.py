@@ -33,7 +33,8 @@ class ConfusionMatrix:
             raise ValueError(f"predictions and labels must be uint8 of one shape (got {got})")
         device = self._pairs.device
         index = target.to(device, torch.int32).mul_(_VALUES).add_(preds.to(device))
-        pairs = torch.bincount(index.flatten(), minlength=len(self._pairs))
+        count = torch.bincount if device.type == "cpu" else count_without_waiting
+        pairs = count(index.flatten(), minlength=len(self._pairs))
         self._pairs += pairs
         return pairs
 
@@ -69,3 +70,9 @@ class ConfusionMatrix:
         if strangers.any():
             raise ValueError(f"class ids must be below {side} (got a prediction of {side + int(strangers.argmax())})")
         return labelled[:, :side]
+
+
+def count_without_waiting(index: Tensor, minlength: int) -> Tensor:
+    """How often each of 0 to ``minlength`` - 1 occurs, int64. For GPUs, as bincount reads the largest to the host."""
+    ones = torch.ones((), dtype=torch.int64, device=index.device).expand(len(index))
+    return ones.new_zeros(minlength).scatter_add_(0, index.long(), ones)
