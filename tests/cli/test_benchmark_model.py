@@ -1,17 +1,21 @@
 """segkit-benchmark model: figures of one model, each form in a process of its own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from support.checkpoints import write_untrained
 from support.runs import tiny_config
 
 from segkit.build import build_segmentor
 from segkit.cli import benchmark, benchmark_model
-from segkit.cli.benchmark_model import FORMS, _table
+from segkit.cli.benchmark_model import FORMS, FURTHER_FORMS, _table
 from segkit.cli.model_checks import complexity
+from segkit.cli.model_uses import predicting, training
 from segkit.config.component import to_plain
+from segkit.config.inference import InferenceConfig
 
 
 def run(*arguments: object) -> None:
@@ -53,21 +57,21 @@ def test_a_form_that_fails_says_why_in_its_line_and_the_others_are_measured(
 @pytest.mark.slow
 def test_all_forms_are_measured(checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="pip install segkit[export]")
-    run(
-        checkpoint,
-        "--size",
-        "32x48",
-        "--batch",
-        "2",
-        "--seconds",
-        "0.01",
-        "--device",
-        "cpu",
-        "--json",
-        tmp_path / "a.json",
-    )
-    (found,) = json.loads((tmp_path / "a.json").read_text())["sizes"]
-    assert [name for name in FORMS if "error" in found["forms"][name]] == []
+    forms, output = (*FORMS, *FURTHER_FORMS), tmp_path / "a.json"
+    options = ["--size", "32x48", "--batch", 2, "--seconds", 0.01, "--device", "cpu", "--forms", ",".join(forms)]
+    run(checkpoint, *options, "--json", output)
+    (found,) = json.loads(output.read_text())["sizes"]
+    assert [name for name in forms if "error" in found["forms"][name]] == []
+
+
+def test_a_step_trains_and_a_prediction_goes_by_windows() -> None:
+    config, device = tiny_config(), torch.device("cpu")
+    step = training(config, (32, 48), 2, device, compiled=False)
+    first = step()
+    assert first.seen.sum() > 1
+    assert not torch.equal(next(iter(first.terms.values())), next(iter(step().terms.values())))
+    slide = InferenceConfig(mode="slide", crop_size=(32, 32), stride=(16, 16))
+    assert predicting(replace(config, inference=slide), (32, 48), 2, device)().shape == (2, 32, 48)
 
 
 def test_a_process_that_hangs_is_ended() -> None:

@@ -1,4 +1,4 @@
-"""Parameters, GMACs, latency, throughput and memory of one model by input size: eager, compiled, exported."""
+"""Parameters, GMACs, latency, throughput and memory of one model by input size: eager, compiled, exported, training."""
 
 import argparse
 import json
@@ -17,8 +17,11 @@ from segkit.config.spelling import hint
 from segkit.errors import ConfigError, Problem
 
 FORMS = ("eager", "compiled", "exported")
+FURTHER_FORMS = ("predict", "train", "train-compiled")
+_PLAIN = {"compiled": "eager", "exported": "eager", "train-compiled": "train"}
+"""What a form is compared with."""
 _DEFAULT_SIZE = "512x512"
-_COLUMNS = ("form", "dtype", "median, ms", "p95, ms", "images/s", "peak memory, MB", "times eager")
+_COLUMNS = ("form", "dtype", "median, ms", "p95, ms", "images/s", "peak memory, MB", "times faster")
 
 Figures = dict[str, Any]
 
@@ -51,7 +54,7 @@ def run(arguments: Sequence[str] = ()) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segkit-benchmark model",
-        description="Measures one model, from normalised images to logits as large as they are: " + str(__doc__),
+        description="Measures one model. " + str(__doc__),
         epilog="example: segkit-benchmark model +experiment=pspnet_r101_ade20k amp=bf16 --size 512x512 --batch 4",
     )
     parser.add_argument(
@@ -61,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         "--size", nargs="+", action="extend", metavar="HxW", help=f"of the images (default: {_DEFAULT_SIZE})"
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
-    parser.add_argument("--forms", default=",".join(FORMS), help="default: %(default)s")
+    parser.add_argument(
+        "--forms", default=",".join(FORMS), help=f"default: %(default)s; besides: {', '.join(FURTHER_FORMS)}"
+    )
     parser.add_argument("--device", help="cpu, cuda, ...; default: the GPU if there is one")
     parser.add_argument("--seconds", type=float, default=3.0, help="to measure each for, at least (default: 3)")
     parser.add_argument("--timeout-s", type=float, default=900.0, metavar="SECONDS", help="of each (default: 900)")
@@ -81,10 +86,11 @@ def _sizes(texts: Sequence[str] | None) -> list[tuple[int, int]]:
 
 def _forms(text: str) -> list[str]:
     chosen = text.split(",")
-    wrong = [Problem("--forms", f"no form is called {c!r}{hint(c, FORMS)}") for c in chosen if c not in FORMS]
+    known = (*FORMS, *FURTHER_FORMS)
+    wrong = [Problem("--forms", f"no form is called {c!r}{hint(c, known)}") for c in chosen if c not in known]
     if wrong:
         raise ConfigError(wrong)
-    return [form for form in FORMS if form in chosen]
+    return [form for form in known if form in chosen]
 
 
 def _model(arguments: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -146,12 +152,12 @@ def _table(
     table = Table(*_COLUMNS, title=f"{title}; {batch} x {size[0]} x {size[1]} on {device}; {told}")
     for column in table.columns[2:]:
         column.justify = "right"
-    base = figures.get("eager", {}).get("median_s")
     for form, found in figures.items():
         if "error" in found:
             table.add_row(form, f"no: {found['error']}")
             continue
-        times = f"{base / found['median_s']:.2f}" if base else "-"
+        base = figures.get(_PLAIN.get(form, form), {}).get("median_s")
+        times = f"{base / found['median_s']:.2f}" if base and form in _PLAIN else "-"
         table.add_row(
             form, found["dtype"], f"{1000 * found['median_s']:.1f}", f"{1000 * found['p95_s']:.1f}",
             f"{found['images_per_s']:.2f}", f"{found['memory_bytes'] / 1e6:.0f}", times,

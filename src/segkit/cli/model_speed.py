@@ -22,6 +22,7 @@ from torch import nn
 
 from segkit.build import build_preprocessor, build_segmentor, memory_format
 from segkit.cli.model_checks import Complexity, complexity
+from segkit.cli.model_uses import predicting, training
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
 from segkit.errors import SegkitError
@@ -43,7 +44,8 @@ class Job:
 
     Attributes:
         config: of the model, as plain data; weights do not matter.
-        form: ``eager`` PyTorch, ``compiled`` by torch.compile, ``exported`` to ONNX and run by onnxruntime, or
+        form: ``eager`` PyTorch, ``compiled`` by torch.compile, ``exported`` to ONNX and run by onnxruntime;
+            ``predict``, to class ids as ``config.inference`` says; ``train`` and ``train-compiled``, a step; or
             ``complexity``, which computes nothing.
         size: (height, width).
         batch: images at a time.
@@ -62,7 +64,7 @@ class Job:
 def measure(job: Job) -> dict[str, Any]:
     """The figures of a job.
 
-    Seconds are those of a batch, from normalised images on the device to logits as large as they are. Memory is the
+    Seconds are those of a batch, from images on the device to logits as large as they are. Memory is the
     peak of the timed runs: what torch holds on a GPU, else what the process grew by since before there was a model.
     """
     config = validate(job.config, training=False)
@@ -72,7 +74,7 @@ def measure(job: Job) -> dict[str, Any]:
     device = torch.device(job.device)
     torch.manual_seed(0)
     with torch.no_grad():
-        run, before = {"eager": _eager, "compiled": _compiled, "exported": _exported}[job.form](config, job, device)
+        run, before = _FORMS[job.form](config, job, device)
         for _ in range(_WARM_UP):
             run()
         _forget_peak(device)
@@ -158,6 +160,26 @@ def _exported(config: SegmentorConfig, job: Job, device: torch.device) -> Ready:
         binding.synchronize_outputs()
 
     return run, before
+
+
+def _predict(config: SegmentorConfig, job: Job, device: torch.device) -> Ready:
+    before = _resident()
+    return predicting(config, job.size, job.batch, device), before
+
+
+def _train(config: SegmentorConfig, job: Job, device: torch.device) -> Ready:
+    before = _resident()
+    return training(config, job.size, job.batch, device, compiled=job.form == "train-compiled"), before
+
+
+_FORMS: dict[str, Callable[[SegmentorConfig, Job, torch.device], Ready]] = {
+    "eager": _eager,
+    "compiled": _compiled,
+    "exported": _exported,
+    "predict": _predict,
+    "train": _train,
+    "train-compiled": _train,
+}
 
 
 def _repeated(once: Callable[[], float], seconds: float) -> list[float]:
