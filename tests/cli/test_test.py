@@ -77,6 +77,7 @@ def test_several_processes_count_the_same(trained: Path, tmp_path: Path) -> None
     assert one["classes"] == two["classes"]
     assert one["metrics"] == two["metrics"]
     assert (one["processes"], two["processes"]) == (1, 2)
+    assert min(one["image_s"], two["image_s"], two["memory_gb"]) > 0
 
 
 def test_more_looks_change_the_figures(trained: Path, tmp_path: Path) -> None:

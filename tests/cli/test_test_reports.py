@@ -75,7 +75,12 @@ def test_checkpoints_are_compared_over_the_same_images(
     models: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*models, "--report", tmp_path / "one") == 0
-    assert "paired bootstrap" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "paired bootstrap" in told
+    assert " s an image, " in told
+    figures = json.loads(models[0].with_name(f"{models[0].stem}.val.json").read_text())
+    assert figures["image_s"] > 0
+    assert figures["memory_gb"] > 0.1
     first, second = rows(tmp_path / "one" / "comparison.csv")
     assert float(second["difference"]) == pytest.approx(float(second["miou"]) - float(first["miou"]))
     assert float(first["low"]) <= float(first["miou"]) <= float(first["high"])

@@ -168,16 +168,24 @@ def _compare(models: "Sequence[SavedModel]", found: "Sequence[Evaluation]", repo
     scores = [one.further.images for one in found]
     compared = [compare(scores[0], other) for other in scores[1:] if scores[0] is not None and other is not None]
     title = "mean IoU in percent, with 95 % intervals of a paired bootstrap over the images"
+    names = _short([saved.path for saved in models])
     table = Table("checkpoint", "mIoU", "against the first", "better in", title=title, title_justify="left")
-    table.add_row(str(models[0].path), _interval(compared[0].first), "", "")
-    for saved, one in zip(models[1:], compared, strict=True):
+    table.columns[0].overflow = "fold"  # the ends tell them apart
+    table.add_row(names[0], _interval(compared[0].first), "", "")
+    for name, one in zip(names[1:], compared, strict=True):
         cells = (_interval(one.second), _interval(one.difference, sign="+"), f"{100 * one.share_better:.1f} %")
-        table.add_row(str(saved.path), *cells)
+        table.add_row(name, *cells)
     Console().print(table)
     if report:
         path = Path(report) / "comparison.csv"
         write_comparison(path, [str(saved.path) for saved in models], compared)
         print(f"compared: {path}")
+
+
+def _short(paths: Sequence[Path]) -> list[str]:
+    """The paths without the folders that all of them are in."""
+    above = os.path.commonpath([path.absolute().parent for path in paths])
+    return [os.path.relpath(path.absolute(), above) for path in paths]
 
 
 def _interval(interval: "Interval", sign: str = "") -> str:
@@ -225,7 +233,9 @@ def _tell(
 
     weights, scores = saved.choose(request.weights), found.scores
     looks = "several looks" if request.tta else "one look"
-    title = f"{request.split}, in percent: {'averaged ' if weights == 'ema' else ''}weights, {looks} at each image"
+    title = (
+        f"{request.split}, in percent: {'averaged' if weights == 'ema' else 'trained'} weights, {looks} at each image"
+    )
     Console().print(class_table(scores, saved.info, title))
     print("  ".join(f"{name} {value:.4f}" for name, value in scores.overall.items()))
     output = output or saved.path.with_name(f"{saved.path.stem}.{request.split}.json")
@@ -235,6 +245,8 @@ def _tell(
         "weights": weights,
         "tta": request.tta,
         "processes": request.processes,
+        "image_s": round(found.image_s, 4),
+        "memory_gb": round(found.memory_gb, 3),
         **report,
         "metrics": {name: _finite(value) for name, value in scores.overall.items()},
         "classes": {
@@ -248,6 +260,7 @@ def _tell(
         write_text(output, json.dumps(tree, indent=2) + "\n")
     except OSError as error:
         raise SegkitError(f"{output}: cannot be written ({error.strerror})") from error
+    print(f"cost:     {found.image_s:.3g} s an image, {found.memory_gb:.2f} GB of memory at most")
     print(f"weights:  {'their average (ema)' if weights == 'ema' else 'as trained'}, of {saved.path}")
     if not request.tta and not report["changes"] and request.split == saved.config.dataset.val_split:
         _recall(saved, weights, scores)

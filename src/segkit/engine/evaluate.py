@@ -1,6 +1,7 @@
 """Evaluating a checkpoint: the code path of the training's own evaluation, in one process or in several."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from segkit.engine.amp import Precision
 from segkit.engine.apart import run_apart
 from segkit.engine.devices import choose_device, set_backends, share_of_threads
 from segkit.engine.evaluator import Evaluator
+from segkit.engine.meters import peak_memory_gb
 from segkit.engine.process import is_external, open_store, process_group
 from segkit.errors import DatasetError
 from segkit.inference.gallery import Exhibit, Gallery
@@ -58,12 +60,16 @@ class Evaluation:
         further: what was asked for beside them.
         worst: the images seen worst, the worst first, and
         best: those seen best; as many as asked for.
+        image_s: seconds that a process took for an image, from file to counts; of the process that tells.
+        memory_gb: the most memory that it held: of its GPU, else its own.
     """
 
     scores: Scores
     further: FurtherScores
     worst: tuple[Exhibit, ...] = ()
     best: tuple[Exhibit, ...] = ()
+    image_s: float = 0.0
+    memory_gb: float = 0.0
 
 
 def evaluate(
@@ -133,12 +139,14 @@ def _evaluate_here(
     further = Further(request.further, len(saved.info.names), device)
     gallery = Gallery((), request.ranked)
     model = saved.build(device, request.weights)
+    began = time.perf_counter()
     scores = evaluator({"": model}, check=check, gallery=gallery, further=further)[""]
+    image_s = (time.perf_counter() - began) / max(evaluator.loader.num_samples, 1)
     more = further.gather()
     joined = replace(
         scores, per_class={**scores.per_class, **more.per_class}, overall={**scores.overall, **more.overall}
     )
-    return Evaluation(joined, more, tuple(gallery.worst), tuple(gallery.best))
+    return Evaluation(joined, more, tuple(gallery.worst), tuple(gallery.best), image_s, peak_memory_gb())
 
 
 def _evaluate_apart(saved: SavedModel, request: Request) -> Evaluation:
