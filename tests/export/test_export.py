@@ -8,6 +8,7 @@ import torch
 from support.checkpoints import write_untrained
 from torch import Tensor, nn
 
+from segkit.cli.export import FORMATS as SUFFIXES
 from segkit.config.backbones import ResNetConfig
 from segkit.config.datasets import FolderDatasetConfig, ShapesConfig
 from segkit.config.heads import FCNConfig
@@ -190,3 +191,8 @@ def test_a_file_that_fails_says_where() -> None:
         verify(deployment_of(SizeAsNumber()), broken, other_shapes((32, 32), 2, Dynamic()))
     with pytest.raises(ExportError, match=r"gives \(2, 3, 32\) at"):
         verify(deployment_of(SizeAsNumber()), lambda images: images[..., 0], other_shapes((32, 32), 2, Dynamic()))
+
+
+def test_no_two_forms_share_a_file() -> None:
+    assert len(set(SUFFIXES.values())) == len(SUFFIXES)
+    assert {name: form.suffix for name, form in FORMATS.items()}.items() <= SUFFIXES.items()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segkit.export.deployable import Deployment
     from segkit.inference.saved import SavedModel
 
-FORMATS = {"onnx": ".onnx", "torch": ".pt2", "aoti": ".pt2", "torchscript": ".ts", "tensorrt": ".engine"}
+FORMATS = {"onnx": ".onnx", "torch": ".pt2", "aoti": ".aoti.pt2", "torchscript": ".ts", "tensorrt": ".engine"}
 """Format -> suffix."""
 
 Size = tuple[int, int]

@@ -129,7 +129,7 @@ def load_torchscript(path: Path) -> Runner:
 FORMATS: Mapping[str, Format] = {
     "onnx": Format(".onnx", write_onnx, load_onnx, "for onnxruntime, TensorRT, OpenVINO and many others", "export"),
     "torch": Format(".pt2", write_program, load_program, "torch.export's program, run by PyTorch"),
-    "aoti": Format(".pt2", write_aoti, load_aoti, "AOTInductor's compiled package; needs a C++ compiler here"),
+    "aoti": Format(".aoti.pt2", write_aoti, load_aoti, "AOTInductor's compiled package; needs a C++ compiler here"),
     "torchscript": Format(".ts", write_torchscript, load_torchscript, "a trace, for runtimes that read nothing newer"),
 }
 """Name -> format."""
