@@ -6,14 +6,10 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from inspect import signature
 from itertools import islice
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
 
 from segkit import dist
 from segkit.build import (
@@ -32,6 +28,7 @@ from segkit.data.scan import scan_labels
 from segkit.engine.amp import Precision
 from segkit.engine.checkpoints import Checkpoints
 from segkit.engine.diagnostics import Diagnostics
+from segkit.engine.distribute import distribute
 from segkit.engine.ema import Ema
 from segkit.engine.evaluator import Evaluator
 from segkit.engine.faults import machine_faults
@@ -51,7 +48,6 @@ from segkit.engine.state import TrainState, flat_metrics, read_scores
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Report, Watch
 from segkit.inference.options import inference_options
-from segkit.layers.norm import SyncBatchNorm2d
 from segkit.metrics.scores import Scores
 from segkit.types import Batch
 
@@ -117,7 +113,7 @@ class Trainer:
         network = TrainModel(self.model, build_criterion(config), self.precision).to(self.device)
         if config.trainer.compile:
             network.compile_network()
-        joined = _distribute(network, self.device) if dist.is_distributed() else network
+        joined = distribute(network, self.device) if dist.is_distributed() else network
         self.step = TrainStep(
             joined, self.preprocess, self.optimizer, self.precision, config.trainer, self.device, build_mixer(config)
         )
@@ -386,16 +382,3 @@ class Trainer:
         for note in self.notes:
             self.log.say(note)
         self.diagnostics.schedule(self.scheduler, self.optimizer)
-
-
-def _distribute(model: nn.Module, device: torch.device) -> DistributedDataParallel:
-    """DDP; it sends rank 0's running statistics around only if the processes have their own."""
-    own_statistics = any(
-        isinstance(m, _BatchNorm) and not isinstance(m, SyncBatchNorm2d) and m.track_running_stats
-        for m in model.modules()
-    )
-    # The name since torch 2.15; the older one warns there.
-    names = ("forward_sync_buffers", "broadcast_buffers")
-    name = next(name for name in names if name in signature(DistributedDataParallel).parameters)
-    options: dict[str, Any] = {name: own_statistics, "gradient_as_bucket_view": True}
-    return DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None, **options)
