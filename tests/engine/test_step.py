@@ -14,8 +14,8 @@ from segkit.data.batch_transforms.base import BatchMixer
 from segkit.engine.amp import Precision
 from segkit.engine.step import TrainModel, TrainStep
 from segkit.engine.watch import Watch
-from segkit.losses import bands
 from segkit.losses.criterion import Criterion
+from segkit.ops import rows
 from segkit.optim.optimizers import make_optimizer
 from segkit.registry import BATCH_TRANSFORMS, LOSSES
 from segkit.types import IGNORE_INDEX, Batch, StepInfo
@@ -197,7 +197,7 @@ def test_the_watch_tells_terms_norm_and_blame() -> None:
 
 
 def test_a_compiled_network_trains_alike_with_losses_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bands.BAND_BYTES, "cpu", 1)  # a row at a time
+    monkeypatch.setitem(rows.BAND_BYTES, "cpu", 1)  # a row at a time
     plain, compiled = make_step(), make_step()
     assert isinstance(compiled.model, TrainModel)
     compiled.model.compile_network(backend="aot_eager")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from segkit.config.inference import InferenceConfig, TTAConfig
 from segkit.errors import ConfigError
-from segkit.inference import predict, predict_batch, predict_classes, predict_probs, predict_scores, slide
+from segkit.inference import predict_batch, predict_classes, predict_probs, predict_scores, slide
+from segkit.ops.rows import BAND_BYTES
 
 WHOLE = InferenceConfig()
 SLIDE = InferenceConfig(mode="slide", crop_size=(16, 24), stride=(11, 16))
@@ -81,7 +82,7 @@ def test_classes_by_blocks_are_those_of_all_scores(
         config = replace(config, tta=replace(config.tta, swaps=()))
     model = toy(stride=4, num_classes=num_classes)
     scores = predict_scores(model, images, config, size=(61, 80))
-    monkeypatch.setattr(predict, "BLOCK_ELEMENTS", rows * 80 * num_classes * 2)
+    monkeypatch.setitem(BAND_BYTES, "cpu", 4 * rows * 80 * num_classes * 2)
     classes = predict_classes(model, images, config, size=(61, 80))
     if num_classes > 1:
         expected = scores.argmax(dim=1)
@@ -92,7 +93,7 @@ def test_classes_by_blocks_are_those_of_all_scores(
 
 
 def test_rows_go_through_the_model_once(toy: Callable, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setitem(BAND_BYTES, "cpu", 1)
     monkeypatch.setattr(slide, "CANVAS_BYTES", 1)
     model = toy()
     predict_classes(model, images, SLIDE)

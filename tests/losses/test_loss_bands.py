@@ -11,6 +11,7 @@ from segkit.config.losses import CrossEntropyLossConfig, DiceLossConfig, FocalLo
 from segkit.losses import bands
 from segkit.losses.criterion import Criterion
 from segkit.ops.resize import resize
+from segkit.ops.rows import BAND_BYTES
 from segkit.registry import LOSSES
 from segkit.types import IGNORE_INDEX
 
@@ -29,7 +30,7 @@ PIXELWISE: dict[str, LossConfig] = {
 @pytest.fixture(params=[1, 7 * 4 * 2 * 4 * 23])
 def band_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A row at a time, and seven: the last band is smaller."""
-    monkeypatch.setitem(bands.BAND_BYTES, "cpu", request.param)
+    monkeypatch.setitem(BAND_BYTES, "cpu", request.param)
     return request.param
 
 
@@ -60,7 +61,7 @@ def test_bands_equal_the_whole(
     logits, target = example()
     assert not bands.fits_in_one_band(logits, target)
     found = value_and_gradient(PIXELWISE[name], logits, target, align_corners=align_corners)
-    monkeypatch.setitem(bands.BAND_BYTES, "cpu", 2**30)
+    monkeypatch.setitem(BAND_BYTES, "cpu", 2**30)
     assert bands.fits_in_one_band(logits, target)
     wanted = value_and_gradient(PIXELWISE[name], logits, target, align_corners=align_corners)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
@@ -69,7 +70,7 @@ def test_bands_equal_the_whole(
 def test_one_class(band_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     logits, target = example(classes=1, size=(40, 46))
     found = value_and_gradient(CrossEntropyLossConfig(), logits, target, align_corners=False)
-    monkeypatch.setitem(bands.BAND_BYTES, "cpu", 2**30)
+    monkeypatch.setitem(BAND_BYTES, "cpu", 2**30)
     wanted = value_and_gradient(CrossEntropyLossConfig(), logits, target, align_corners=False)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
 

@@ -43,12 +43,12 @@ def _child(way: str) -> dict[str, Any]:
 
     from segkit.config.losses import CrossEntropyLossConfig
     from segkit.engine.meters import peak_memory_gb
-    from segkit.losses import bands
     from segkit.losses.criterion import Criterion
+    from segkit.ops import rows
     from segkit.registry import LOSSES
 
     if way == "whole":
-        bands.BAND_BYTES["cpu"] = 2**62
+        rows.BAND_BYTES["cpu"] = 2**62
     draw = torch.Generator().manual_seed(0)
     cells = _SIZE // _STRIDE
     logits = torch.randn(_BATCH, _CLASSES, cells, cells, generator=draw, requires_grad=True)

@@ -42,6 +42,11 @@ class Look:
         return self._newest.shape[1]
 
     @property
+    def device(self) -> torch.device:
+        """Where the scores are."""
+        return self._newest.device
+
+    @property
     def _newest(self) -> Tensor:
         if not self._held:
             self._pull()

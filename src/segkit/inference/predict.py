@@ -8,11 +8,8 @@ from torch import Tensor
 from segkit.config.inference import InferenceConfig
 from segkit.inference.look import Look, Model
 from segkit.inference.tta import looks
-from segkit.ops.rows import resize_rows, source_rows
+from segkit.ops.rows import resize_rows, rows_of_a_band, source_rows
 from segkit.types import Batch
-
-BLOCK_ELEMENTS = 2**22
-"""Scores held at the result's size at a time: 16 MiB, about what a processor's cache holds."""
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
@@ -141,7 +138,7 @@ def _blocks(
 def _averaged(taken: Sequence[Look], size: Size, align_corners: bool) -> Iterator[tuple[int, Tensor]]:
     """The mean of all looks, resized."""
     height, width = size
-    rows = max(BLOCK_ELEMENTS // (taken[0].num_images * taken[0].num_classes * width), 1)
+    rows = rows_of_a_band(4 * taken[0].num_images * taken[0].num_classes * width, taken[0].device)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         total, *others = (_resized(look, size, start, stop, align_corners) for look in taken)

@@ -14,10 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from segkit.losses.terms import Terms
-from segkit.ops.rows import resize_rows, source_rows
-
-BAND_BYTES = {"cpu": 2**24, "cuda": 2**28}
-"""Enlarged logits at work at a time. On a CPU they should stay in its caches; on a GPU each band should fill it."""
+from segkit.ops.rows import resize_rows, rows_of_a_band, source_rows
 
 Judge = Callable[[Tensor, Tensor], Terms]
 """(logits (N, K, rows, W) float32, target (N, rows, W)) -> terms that depend on these pixels only."""
@@ -82,4 +79,4 @@ def _bands(logits: Tensor, target: Tensor) -> Iterator[tuple[int, int]]:
 
 def _rows_of_a_band(logits: Tensor, target: Tensor) -> int:
     row = 4 * logits.shape[0] * logits.shape[1] * target.shape[2]
-    return max(BAND_BYTES.get(logits.device.type, BAND_BYTES["cuda"]) // row, 1)
+    return rows_of_a_band(row, logits.device)

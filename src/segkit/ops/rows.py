@@ -4,6 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BAND_BYTES = {"cpu": 2**24, "cuda": 2**28}
+"""Enlarged maps at work at a time. On a CPU they should stay in its caches; on a GPU each band should fill it."""
+
+
+def rows_of_a_band(row_bytes: int, device: torch.device) -> int:
+    """How many rows of so many bytes to work on at a time; at least one."""
+    return max(BAND_BYTES.get(device.type, BAND_BYTES["cuda"]) // row_bytes, 1)
+
 
 def source_rows(start: int, stop: int, in_height: int, out_height: int, *, align_corners: bool) -> tuple[int, int]:
     """First and past-the-last row of the input that the output rows ``start`` to ``stop`` are made of."""
