@@ -35,14 +35,19 @@ from segkit.losses.criterion import Criterion
 from segkit.models.heads.base import Head
 from segkit.models.necks.base import Neck
 from segkit.models.segmentor import Segmentor
+from segkit.models.unread import require_readers
 from segkit.optim.optimizers import make_optimizer
 from segkit.optim.schedulers import Scheduler
 from segkit.registry import BACKBONES, BATCH_TRANSFORMS, DATASETS, HEADS, LOSSES, NECKS, SCHEDULERS, TRANSFORMS
 from segkit.types import Dataset, FeatureSpec
 
 
-def build_segmentor(config: SegmentorConfig) -> Segmentor:
+def build_segmentor(config: SegmentorConfig, *, training: bool = False) -> Segmentor:
     """The model: channels follow from the backbone, the number of classes from the data set.
+
+    Args:
+        config: the configuration.
+        training: refuse parts that a training would never change, as no head reads what they make.
 
     Raises:
         ConfigError: if parts do not fit each other.
@@ -57,7 +62,10 @@ def build_segmentor(config: SegmentorConfig) -> Segmentor:
         features = backbone.features if neck is None else neck.features
         head = HEADS.build(config.head, features, num_classes)
         auxiliary = {name: _build_auxiliary(name, aux, features, num_classes) for name, aux in config.auxiliary.items()}
-    return Segmentor(backbone, head, auxiliary, neck)
+    model = Segmentor(backbone, head, auxiliary, neck)
+    if training:
+        require_readers(config, model)
+    return model
 
 
 def memory_format(config: SegmentorConfig, device: torch.device) -> torch.memory_format:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.runs import assert_same_state
 from support.sweeps import TINY, segkit, states, steps_done, wait_until
 
 from segkit.cli import sweep as command
+from segkit.config.component import to_plain
 from segkit.config.compose import compose
 from segkit.config.launcher import SlurmConfig, read_slurm
+from segkit.config.validate import validate
 from segkit.errors import ConfigError, SegkitError, SweepError
 from segkit.sweeps.folder import SweepFolder, label, short_names, swept
-from segkit.sweeps.plan import plan_sweep
+from segkit.sweeps.plan import list_jobs, plan_sweep
 from segkit.sweeps.status import survey
 from segkit.sweeps.table import draw, ranked, write_csv
 
@@ -67,6 +70,51 @@ def test_mistakes_are_told_before_anything_starts(overrides: list[str], lines: l
     assert len(told) == len(lines), told
     for line, start in zip(told, lines, strict=True):
         assert line.startswith(start)
+
+
+def test_the_configurations_of_all_jobs_are_shown_and_nothing_is_started(tmp_path: Path) -> None:
+    overrides = ["-m", "scheduler.optimizer.lr=0.001,0.002", "head=FCN,PSPNet", "trainer.seed=3", *SHOWN]
+    done = segkit("train", "--cfg", "job", *overrides, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    heads = [line for line in done.stdout.splitlines() if line.startswith("#")]
+    assert heads == [
+        "# job 0: scheduler.optimizer.lr=0.001, head=FCN",
+        "# job 1: scheduler.optimizer.lr=0.001, head=PSPNet",
+        "# job 2: scheduler.optimizer.lr=0.002, head=FCN",
+        "# job 3: scheduler.optimizer.lr=0.002, head=PSPNet",
+    ]
+    trees = list(yaml.safe_load_all(done.stdout))
+    planned = plan_sweep([*overrides[1:4], *SHOWN], to_start=False).jobs
+    assert [to_plain(validate(tree)) for tree in trees] == [to_plain(config) for _, config in planned]
+    assert list(tmp_path.iterdir()) == []
+
+
+SHOWN = ("dataset=ade20k_512x512", "dataset.root=/nowhere", "hydra/launcher=slurm")
+"""Neither the data nor a cluster must be here to see the configurations."""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "head"),
+    [
+        (["trainer.seed=1"], "# job 0"),
+        (["trainer.seed=4,4"], "# job 0"),
+        (["trainer.seed=range(2,4)"], "# job 0: trainer.seed=2"),
+        (["+experiment=quickstart,segformer_mitb0_ade20k"], "# job 0: +experiment=quickstart"),
+    ],
+)
+def test_each_job_is_told_by_what_is_its_own(overrides: list[str], head: str) -> None:
+    assert list_jobs(overrides).splitlines()[0] == head
+
+
+def test_jobs_that_cannot_be_shown(tmp_path: Path) -> None:
+    done = segkit("train", "-m", "--cfg", "job", "scheduler.optimizer.lr=0.1,-1", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: job 1 (scheduler.optimizer.lr=-1): scheduler.optimizer.lr: must be greater than 0 (got -1)\n"
+    )
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install hydra-optuna-sweeper")
+    with pytest.raises(SegkitError, match="hydra/sweeper=optuna chooses the jobs as it goes, so none can be shown"):
+        list_jobs(["hydra/sweeper=optuna", "trainer.seed=interval(0,1)"])
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             run_sweep(args.overrides, args.config_dir)
         elif args.help or args.cfg:
-            config = compose(args.overrides, args.config_dir)
-            print(*(_help(args.config_dir) if args.help else ()), dump_yaml(to_plain(config)), sep="\n", end="")
+            find = _sweep if args.multirun else _config
+            shown = find(args.overrides, args.config_dir)
+            print(*(_help(args.config_dir) if args.help else ()), shown, sep="\n", end="")
         else:
             train(compose(args.overrides, args.config_dir))
+
+
+def _config(overrides: Sequence[str], config_dir: str | None) -> str:
+    return dump_yaml(to_plain(compose(overrides, config_dir)))
+
+
+def _sweep(overrides: Sequence[str], config_dir: str | None) -> str:
+    from segkit.sweeps.plan import list_jobs
+
+    return list_jobs(overrides, config_dir)
 
 
 _HELP = """\
@@ -47,7 +58,7 @@ segkit-train trains a segmentation model.
   segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002 hydra/launcher=slurm    # on a cluster
 
 Choose an option with group=option, set a field with path=value.
-  --cfg job                the configuration that would be used, and nothing else
+  --cfg job                the configuration that would be used, and nothing else; with -m that of every job
   --config-dir FOLDER      a folder with options of your own, laid out as segkit's conf/
   --multirun, -m           every combination of the values separated by commas
   --shell-completion       -sc install=bash prints what to evaluate for completion with Tab

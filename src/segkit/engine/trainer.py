@@ -104,7 +104,8 @@ class Trainer:
         self.precision = Precision(config.amp, self.device)
         seed_init(config.trainer.seed)
         layout = memory_format(config, self.device)
-        self.model = build_segmentor(config).to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        model = build_segmentor(config, training=True)
+        self.model = model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         if config.trainer.init_from is not None and self.resumes_from is None:
             source, strict = config.trainer.init_from, config.trainer.init_strict
             self.notes.append(init_weights(self.model, source, strict=strict))

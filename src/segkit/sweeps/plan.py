@@ -9,7 +9,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from segkit.config.compose import Composed, compose, compose_tree, expand_sweep, parse
+from segkit.config.component import to_plain
+from segkit.config.compose import Composed, compose, compose_tree, dump_yaml, expand_sweep, parse
 from segkit.config.hydra_source import SLURM_LAUNCHER
 from segkit.config.launcher import SlurmConfig, read_slurm
 from segkit.config.segmentor import SegmentorConfig
@@ -47,12 +48,13 @@ class Plan:
     jobs: Sequence[tuple[Sequence[str], SegmentorConfig]]
 
 
-def plan_sweep(overrides: Sequence[str], config_dir: str | None = None) -> Plan:
+def plan_sweep(overrides: Sequence[str], config_dir: str | None = None, *, to_start: bool = True) -> Plan:
     """Composes and checks all jobs.
 
     Args:
         overrides: of the command line, with several values for some.
         config_dir: a folder with options of the user's own.
+        to_start: ask for the data, and for SLURM where it is to be used.
 
     Raises:
         ConfigError: with every mistake of every job; those of one job name it.
@@ -68,14 +70,18 @@ def plan_sweep(overrides: Sequence[str], config_dir: str | None = None) -> Plan:
     fixed = [line for line, o in zip(overrides, parsed, strict=True) if not o.is_sweep_override()]
     common = compose_tree(fixed, folders)
     options = _own_options(common)
+    if options is not None and to_start:
+        require_slurm()
     extra = _consequences(common, options)
     sweeper = common.choices["hydra/sweeper"]
     if sweeper == "basic":
         params = dict(common.hydra.sweeper.get("params") or {})
         lines = expand_sweep([*(f"{key}={value}" for key, value in params.items()), *overrides])
-        jobs = _compose_all([[*line, *extra] for line in lines], config_dir)
+        jobs = _compose_all([[*line, *extra] for line in lines], config_dir, with_data=to_start)
     else:
-        compose([*fixed, *extra], config_dir).dataset.require_root()
+        config = compose([*fixed, *extra], config_dir)
+        if to_start:
+            config.dataset.require_root()
         jobs = []
     if options is not None:
         for _, config in jobs:
@@ -90,13 +96,34 @@ def plan_sweep(overrides: Sequence[str], config_dir: str | None = None) -> Plan:
     )
 
 
+def list_jobs(overrides: Sequence[str], config_dir: str | None = None) -> str:
+    """The configurations of all jobs as YAML documents, each under a line that names the job; nothing is started.
+
+    Raises:
+        ConfigError: with every mistake of every job.
+        SegkitError: the sweeper finds the jobs as it goes.
+    """
+    plan = plan_sweep(overrides, config_dir, to_start=False)
+    if not plan.jobs:
+        text = f"hydra/sweeper={plan.sweeper} chooses the jobs as it goes, so none can be shown"
+        raise SegkitError(f"{text}; without -m, and with one value for each option, there is one")
+    lines = [line for line, _ in plan.jobs]
+    heads = [f"# job {number}: {_own(lines, number)}".removesuffix(": ") for number in range(len(lines))]
+    documents = [dump_yaml(to_plain(config)) for _, config in plan.jobs]
+    return "---\n".join(f"{head}\n{document}" for head, document in zip(heads, documents, strict=True))
+
+
+def _own(lines: Sequence[Sequence[str]], number: int) -> str:
+    """The overrides that not all jobs have."""
+    return ", ".join(line for line in lines[number] if any(line not in others for others in lines))
+
+
 def _own_options(common: Composed) -> SlurmConfig | None:
     """The options of our launcher, if it is chosen and can be used."""
     tree: Any = OmegaConf.to_container(common.hydra.launcher, resolve=True)
     if tree.pop("_target_", None) != SLURM_LAUNCHER:
         return None
     options = read_slurm(tree)
-    require_slurm()
     if not options.wait and common.choices["hydra/sweeper"] != "basic":
         text = f"must be true: hydra/sweeper={common.choices['hydra/sweeper']} learns from the results"
         raise ConfigError([Problem("hydra.launcher.wait", text)])
@@ -131,12 +158,15 @@ def _consequences(common: Composed, options: SlurmConfig | None) -> list[str]:
     return [*lines, *([f"trainer.nnodes={options.nodes}"] if options.nodes > 1 else [])]
 
 
-def _compose_all(lines: Sequence[Sequence[str]], config_dir: str | None) -> list[tuple[Sequence[str], SegmentorConfig]]:
+def _compose_all(
+    lines: Sequence[Sequence[str]], config_dir: str | None, *, with_data: bool
+) -> list[tuple[Sequence[str], SegmentorConfig]]:
     jobs, problems = [], []
     for number, overrides in enumerate(lines):
         try:
             config = compose(overrides, config_dir)
-            config.dataset.require_root()
+            if with_data:
+                config.dataset.require_root()
             jobs.append((overrides, config))
         except ConfigError as error:
             problems.append((number, error.problems))
@@ -153,8 +183,8 @@ def _name_jobs(problems: Sequence[tuple[int, Sequence[Problem]]], lines: Sequenc
     everywhere = shared if len(problems) == len(lines) else []
     named = list(everywhere)
     for number, found in problems:
-        own = [line for line in lines[number] if any(line not in others for others in lines)]
-        where = f"job {number} ({', '.join(own)})" if own else f"job {number}"
+        own = _own(lines, number)
+        where = f"job {number} ({own})" if own else f"job {number}"
         named += [Problem(f"{where}: {p.path}" if p.path else where, p.message) for p in found if p not in everywhere]
     return named
 
