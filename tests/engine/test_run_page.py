@@ -3,9 +3,13 @@
 import html
 import json
 import math
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,15 +18,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.browser import browser
 from support.checkpoints import write_untrained
-from support.runs import finish, start, tiny_config
+from support.runs import finish, start, tiny_config, wait_for_step
 
 from segkit.config.training import EmaConfig, SGDConfig
 from segkit.engine.charts import line_chart, thin, ticks
 from segkit.engine.launch import train
 from segkit.engine.records import read_log
 from segkit.engine.run import RunFolder
-from segkit.engine.run_page import RunView, render_page
+from segkit.engine.run_page import RunView, change_state, render_page
 from segkit.engine.showcase import Showcase
 from segkit.errors import TrainingStopped
 from segkit.inference.gallery import Exhibit, Gallery
@@ -116,7 +121,7 @@ def test_the_page_tells_how_the_run_ended(tmp_path: Path, monkeypatch: pytest.Mo
     run, shown = RunFolder(tmp_path / "run"), Showcase.evaluated
 
     def state() -> str:
-        return re.search(r'class="state \w+">(\w+)<', run.report.read_text())[1]
+        return re.search(r'class="state \w+"[^>]*>(\w+)', run.report.read_text())[1]
 
     for error, expected in ((MemoryError(), "failed"), (TrainingStopped("stopped by SIGTERM", 143), "stopped")):
 
@@ -198,6 +203,67 @@ def test_two_processes_choose_the_same_images_as_one(tmp_path: Path) -> None:
         chosen.append((record["worst_images"], record["best_images"]))
         assert len(Page(folder.report.read_text()).all("img")) == 4 * 7
     assert chosen[0] == chosen[1]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> RunFolder:
+    """A run of a single process that SIGKILL struck after its page was written."""
+    folder = RunFolder(tmp_path / "killed")
+    config = tiny_config(scheduler={"max_epochs": 50}, trainer={"eval_interval_epochs": 1, "keep_checkpoints": 0})
+    process = start(config, folder.path)
+    wait_for_step(process, folder.path, 9)
+    assert folder.is_busy()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return folder
+
+
+def badge(folder: RunFolder) -> tuple[str, float, float, str]:
+    """(class, time of writing, patience, words) of the page."""
+    pattern = r'<span class="state (\w+)" data-written="(\d+)" data-patience="(\d+)">([^<]+)</span>'
+    kind, written, patience, words = re.search(pattern, folder.report.read_text()).groups()
+    return kind, float(written), float(patience), words
+
+
+def test_the_page_of_a_killed_run_says_when_it_was_written(killed: RunFolder) -> None:
+    kind, written, patience, words = badge(killed)
+    assert (kind, words) == ("running", f"running, as of {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    assert time.time() - 60 < written <= time.time() + 1
+    assert patience == 60  # a checkpoint every second or so
+    assert not killed.is_busy()  # which tells a process on this machine from what is written
+    change_state(killed.report, "running", 7200.0)  # it goes on, and its evaluations take long
+    assert badge(killed)[2] == 7200
+    change_state(killed.report, "running", 60.0)
+    assert badge(killed)[2] == 7200  # the longest that it was silent so far counts
+    change_state(killed.report, "failed")
+    assert badge(killed)[::3] == ("failed", "failed")
+
+
+def test_every_checkpoint_is_a_word_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("segkit.engine.showcase.change_state", lambda path, state, patience_s: told.append(state))
+    config = tiny_config(scheduler={"max_epochs": 2}, trainer={"eval_interval_epochs": 2, "save_interval_steps": 2})
+    train(config, tmp_path / "run")
+    assert told == ["running"] * (1 + 4 + 1)  # the start, steps 2, 4, 6, 8, and the scores of the evaluation
+
+
+def test_a_browser_tells_a_run_that_is_silent(killed: RunFolder, run: RunFolder, tmp_path: Path) -> None:
+    shown = "[document.querySelector('.state').textContent, document.querySelector('#silent').innerText]"
+    (tmp_path / "profile").mkdir()
+    with browser(tmp_path / "profile") as page:
+        page.open(killed.report.absolute().as_uri())
+        assert page.value(shown) == [badge(killed)[3], ""]
+        later = "const now = Date.now; Date.now = () => now() + 4 * 3600e3;"
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=later)
+        page.open(killed.report.absolute().as_uri())
+        words, warning = page.value(shown)
+        assert words == "no word for 4 h"
+        since = badge(killed)[3].removeprefix("running, as of ")
+        assert warning.startswith(f"No word from this run since {since}, where one was due within 1 min.")
+        assert f"trainer.run_dir={killed.path}, goes on from the last checkpoint" in warning
+        page.open(run.report.absolute().as_uri())
+        assert page.value(shown) == ["finished", ""]  # however long ago
+        assert page.told == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")

@@ -236,6 +236,27 @@ def test_commands_tell_mistakes(grid: SweepFolder, tmp_path: Path, capsys: pytes
         grid.create([], "basic", None)
 
 
+def test_a_killed_job_is_told_from_one_that_runs(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path / "sweep")
+    sweep.create([], "basic", None)
+    job = sweep.freeze(0, ["trainer.seed=1"], compose(["trainer.seed=1"]))
+    job.folder.log.write_text('{"kind": "train", "step": 5, "epoch": 1}\n')
+    hold = (
+        "import sys; from pathlib import Path; from segkit.engine.run import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).locked(): print(1, flush=True); input()"
+    )
+    command = [sys.executable, "-c", hold, str(job.folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as trains:
+        assert trains.stdout is not None
+        trains.stdout.readline()
+        (running,) = states(sweep.path)
+        assert (running.state, running.under_way) == ("running", True)
+        trains.kill()
+    (dead,) = states(sweep.path)
+    assert (dead.state, dead.under_way) == ("failed", False)
+    assert dead.text == "no process of this machine runs it, and it left no word"
+
+
 @pytest.mark.slow
 def test_jobs_are_frozen_run_apart_and_one_that_fails_stops_no_other(tmp_path: Path) -> None:
     leaked = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,7 @@ class RunView:
         gallery: its images.
         tiles: the figures on top, by what they are.
         command: what to do with the result.
+        patience_s: seconds without a word after which a running run must be taken for dead.
     """
 
     title: str
@@ -64,6 +65,7 @@ class RunView:
     gallery: Gallery
     tiles: Mapping[str, str]
     command: str
+    patience_s: float = 0.0
 
 
 def render_page(view: RunView) -> str:
@@ -74,7 +76,7 @@ def render_page(view: RunView) -> str:
     return page.render(
         title=view.title,
         place=view.place,
-        state=view.state,
+        badge=_badge(view.state, view.patience_s),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
         model=f"{config.head.type} on {config.backbone.type}, {config.dataset.type}, {len(view.info.names)} classes",  # type: ignore[attr-defined]
         tiles=[{"name": name, "value": value} for name, value in view.tiles.items()],
@@ -90,11 +92,27 @@ def render_page(view: RunView) -> str:
     )
 
 
-def change_state(page: Path, state: State) -> None:
-    """Says on a page that was written before, if there is one, how the run is now."""
+def change_state(page: Path, state: State, patience_s: float = 0.0) -> None:
+    """Says on a page that was written before, if there is one, how the run is now.
+
+    Args:
+        page: the file.
+        state: of the run.
+        patience_s: as in :class:`RunView`; what the page has already stays if it is more.
+    """
     if page.exists():
-        badge = f'<span class="state {state}">{state}</span>'
-        write_text(page, re.sub(r'<span class="state \w+">\w+</span>', badge, page.read_text("utf-8"), count=1))
+        text = page.read_text("utf-8")
+        known = re.search(r'data-patience="(\d+)"', text)
+        badge = _badge(state, max(patience_s, float(known[1]) if known else 0.0))
+        write_text(page, re.sub(r'<span class="state [^>]*>[^<]*</span>', badge, text, count=1))
+
+
+def _badge(state: State, patience_s: float) -> Markup:
+    """The state, and of a run that goes on the time, as it may die without a word; the page's script compares."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    numbers = f'data-written="{now.timestamp():.0f}" data-patience="{patience_s:.0f}"'
+    words = f"running, as of {now:%Y-%m-%d %H:%M:%S} UTC" if state == "running" else state
+    return Markup(f'<span class="state {state}" {numbers}>{words}</span>')
 
 
 _FIGURES = ("iou", "accuracy", "precision", "dice")

@@ -14,10 +14,15 @@ from segkit.engine.progress import Progress
 from segkit.engine.records import Record, read_log
 from segkit.engine.report import draw_overlays
 from segkit.engine.run import write_text
-from segkit.engine.run_page import RunView, State, duration, render_page
+from segkit.engine.run_page import RunView, State, change_state, duration, render_page
 from segkit.inference.gallery import Gallery
 from segkit.metrics.scores import Scores
 from segkit.types import ClassInfo
+
+_GAPS = 3
+"""How much longer than ever before a run must have been silent to be taken for dead."""
+_PATIENCE_S = 60.0
+"""No run is, before that."""
 
 
 class Showcase:
@@ -36,6 +41,24 @@ class Showcase:
         count = min(self.config.logger.num_overlays, num_images)
         self.places: list[int] = np.unique(np.linspace(0, num_images - 1, count, dtype=int)).tolist()
         self.prefix: Literal["", "ema/"] = "ema/" if self.config.trainer.monitor.startswith("ema/") else ""
+
+        self._gap_s = 0.0
+        self._spoke = time.monotonic()
+
+    def alive(self) -> None:
+        """Says on the run's page, if there is one, that the run goes on: a run that is killed cannot say that."""
+        if not self.log.speaks:
+            return
+        try:
+            change_state(self.log.folder.report, "running", self._patience_s())
+        except OSError as error:  # a full disk ends a training where it must save, not here
+            self.log.say(f"{self.log.folder.report} could not be written: {error}")
+
+    def _patience_s(self) -> float:
+        """How long to wait for the next word, judged by the longest time between two so far."""
+        now = time.monotonic()
+        self._gap_s, self._spoke = max(self._gap_s, now - self._spoke), now
+        return max(_GAPS * self._gap_s, _PATIENCE_S)
 
     def gallery(self) -> Gallery:
         """For an evaluation of the weights that ``trainer.monitor`` judges."""
@@ -98,6 +121,7 @@ class Showcase:
             gallery=gallery,
             tiles=_tiles(self.config.trainer.monitor, progress, scores, records)
             | {"steps": f"{progress.step} of {log.total_steps}", "time": duration(progress.time_s)},
+            patience_s=self._patience_s(),
             command=f"segkit-predict {folder.best if folder.best.exists() else folder.last} YOUR_IMAGES",
         )
         try:

@@ -39,7 +39,6 @@ from segkit.engine.progress import Progress
 from segkit.engine.report import write_report
 from segkit.engine.resuming import notes_on, resume_source
 from segkit.engine.run import RunFolder, RunResult, write_stop
-from segkit.engine.run_page import change_state
 from segkit.engine.seeds import seed_init, seed_step
 from segkit.engine.showcase import Showcase
 from segkit.engine.signals import Reason, StopSignals, stopped
@@ -181,7 +180,7 @@ class Trainer:
         if self.is_main:
             self.folder.metrics.unlink(missing_ok=True)  # they say that a run is complete
             self.folder.stopped.unlink(missing_ok=True)
-            change_state(self.folder.report, "running")
+            self.showcase.alive()
         with self.signals, machine_faults(self._last_good), closing(self._batches()) as batches:
             self._settle()
             with self.log.open(self.progress):
@@ -296,6 +295,7 @@ class Trainer:
         if self.is_main:
             payload = self.state.to_payload(self.progress, self.scores)
             self.checkpoints.save(payload, epoch=self._ended_epoch(), best=best)
+            self.showcase.alive()
         self.saved_step = self.progress.step
 
     def _evaluation_due(self) -> bool:
