@@ -18,7 +18,7 @@ Case = dict[str, Any]
 
 
 def matches(case: Case) -> bool:
-    return "agree" in (case.get("settings") or [{}])[0].get("data", {})
+    return {"data", "results"} <= (case.get("settings") or [{}])[0].keys()
 
 
 def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
@@ -26,7 +26,7 @@ def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
         data, arguments = setting["data"], setting["args"]
         matrix = ConfusionMatrix(data["nc"])
         sums = np.zeros(2, np.int64)
-        for preds, labels in _images(data):
+        for preds, labels in images(data):
             sums += preds.sum(), labels.sum()
             ours = np.where((labels >= 0) & (labels < data["nc"]), labels, IGNORE_INDEX)
             matrix.update(torch.from_numpy(preds.astype(np.uint8)), torch.from_numpy(ours.astype(np.uint8)))
@@ -34,10 +34,10 @@ def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
         scores = compute_scores(matrix, beta=arguments.get("beta", 1.0), missed_fscore=math.nan)
         for name, values in setting["results"].items():
             ours = _figure(scores, name, arguments.get("nan_to_num"))
-            yield _compare_defined(f"{number} {name}", ours, np.array(values, np.float64))
+            yield compare_defined(f"{number} {name}", ours, np.array(values, np.float64))
 
 
-def _images(data: Case) -> Iterator[tuple[Any, Any]]:
+def images(data: Case) -> Iterator[tuple[Any, Any]]:
     """Pairs (predictions, labels), as the case's ``data_recipe`` says."""
     draws = np.random.RandomState(data["seed"])
     classes, shape = data["nc"], (data["h"], data["w"])
@@ -62,7 +62,7 @@ def _figure(scores: Any, name: str, replacement: float | None) -> Any:
     return np.array([scores.overall[name]]) if name.startswith("m") else per_class
 
 
-def _compare_defined(name: str, ours: Any, theirs: Any) -> Difference:
+def compare_defined(name: str, ours: Any, theirs: Any) -> Difference:
     """Compares where a figure is defined, which must be the same places."""
     if ours.shape != theirs.shape or (np.isnan(ours) != np.isnan(theirs)).any():
         return Difference(name, float("inf"))

@@ -20,10 +20,10 @@ def matches(case: Case) -> bool:
 
 
 def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
-    image = torch.from_numpy(fill.image(_numbers(case["image"])))
+    image = torch.from_numpy(fill.image(numbers(case["image"])))
     for setting in case["settings"]:
         key, final = setting["key"], setting["final"]
-        model, config = _model(case, setting), _config(setting)
+        model, config = convolution(case, setting), _config(setting)
         raw = [look.rows(0, look.height) for look in looks(model, image, config)]
         yield compare(f"{key} shapes of looks", [r.shape for r in raw], setting["list_of_raw_results"])
         yield compare(f"{key} looks", [r.double().abs().sum() for r in raw], setting["raw_sum_abs"])
@@ -35,12 +35,12 @@ def compare_case(case: Case, arrays: Case) -> Iterator[Difference]:
         yield compare(f"{key} classes", classes.bincount(minlength=7), final["argmax_histogram"])
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
     """The shape in ``fill.image((1,3,70,90))``."""
     return [int(number) for number in text.partition("((")[2].partition(")")[0].split(",")]
 
 
-def _model(case: Case, setting: Case) -> nn.Conv2d:
+def convolution(case: Case, setting: Case) -> nn.Conv2d:
     state = {name: torch.from_numpy(value) for name, value in fill.fill_state(case["model"]["state"]).items()}
     classes, channels, *kernel = state["conv.weight"].shape
     model = nn.Conv2d(channels, classes, tuple(kernel), stride=setting["model_stride"], padding=1)
