@@ -8,8 +8,6 @@ import torch
 
 from segkit.inference.confusion import confusion_svg, draw_confusion, most_confused
 from segkit.inference.gallery import Gallery
-from segkit.metrics.confusion import ConfusionMatrix
-from segkit.metrics.images import image_counts, mean_iou
 from segkit.types import Batch, ClassInfo
 
 
@@ -68,29 +66,6 @@ def test_what_is_kept_is_small() -> None:
     (one,) = gallery.shown
     assert one.image.shape == (6, 16, 3)
     assert one.label.shape == one.preds.shape == (6, 16)
-
-
-def test_an_images_own_mean_iou() -> None:
-    matrix = ConfusionMatrix(4)
-    label = torch.tensor([[0, 0, 1, 1, 255, 255]], dtype=torch.uint8)
-    preds = torch.tensor([[0, 0, 1, 2, 3, 0]], dtype=torch.uint8)
-    # Class 0: 2 of 2; class 1: 1 of 2; class 2: 0 of 1; class 3 is predicted where nothing is labelled only.
-    assert matrix.mean_iou(matrix.update(preds, label)).item() == pytest.approx((1 + 0.5 + 0) / 3)
-    assert math.isnan(matrix.mean_iou(matrix.update(preds, torch.full_like(label, 255))).item())
-    alone = ConfusionMatrix(1)
-    assert alone.mean_iou(alone.update(preds.clamp(max=1), label)).item() == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize("num_classes", [1, 2, 19])
-def test_the_mean_iou_is_that_of_segkit_test(num_classes: int) -> None:
-    generator = torch.Generator().manual_seed(num_classes)
-    side = max(num_classes, 2)
-    label = torch.randint(0, side, (30, 40), dtype=torch.uint8, generator=generator)
-    preds = torch.where(torch.rand(30, 40, generator=generator) < 0.6, label, (label + 1) % side)
-    label[:3] = 255
-    matrix = ConfusionMatrix(num_classes)
-    expected = mean_iou(image_counts(preds, label, num_classes))
-    assert matrix.mean_iou(matrix.update(preds, label)).item() == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_confusions() -> None:

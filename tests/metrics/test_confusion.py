@@ -1,5 +1,6 @@
 """Counting, in one process and in several."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from segkit.metrics import ConfusionMatrix
+from segkit.metrics.confusion import class_iou, mean_iou
 
 
 def pair(num_classes: int, *shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -53,6 +55,21 @@ def test_predictions_of_no_class_are_an_error_where_labelled() -> None:
     matrix.update(torch.tensor([2], dtype=torch.uint8), torch.tensor([1], dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"below 2 \(got a prediction of 2\)"):
         _ = matrix.counts
+
+
+def test_an_images_own_iou() -> None:
+    matrix = ConfusionMatrix(4)
+    matrix.update(*pair(4, 9, 11))  # which does not come into what follows
+    label = torch.tensor([[0, 0, 1, 1, 255, 255]], dtype=torch.uint8)
+    preds = torch.tensor([[0, 0, 1, 2, 3, 0]], dtype=torch.uint8)
+    counts = matrix.update(preds, label)
+    assert counts.tolist() == [[2, 1, 0, 0], [2, 2, 0, 0], [2, 1, 1, 0]]
+    # Class 3 is predicted only where nothing is labelled.
+    assert class_iou(counts).tolist() == pytest.approx([1, 0.5, 0, math.nan], nan_ok=True)
+    assert mean_iou(counts).item() == pytest.approx(0.5)
+    assert math.isnan(mean_iou(matrix.update(preds, torch.full_like(label, 255))).item())
+    alone = ConfusionMatrix(1)
+    assert mean_iou(alone.update(preds.clamp(max=1), label)).item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("target", [torch.zeros(2, 3, dtype=torch.int64), torch.zeros(3, 2, dtype=torch.uint8)])

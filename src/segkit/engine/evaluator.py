@@ -14,7 +14,7 @@ from segkit.engine.amp import Precision
 from segkit.errors import DatasetError
 from segkit.inference.gallery import Exhibit, Gallery, make_exhibit
 from segkit.inference.predict import decided_and_sure, labels_of, predict_batch
-from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.confusion import ConfusionMatrix, mean_iou
 from segkit.metrics.further import Further
 from segkit.metrics.scores import Scores, compute_scores
 from segkit.types import Batch
@@ -93,11 +93,11 @@ class Evaluator:
                     preds, sure = self._sure_classes(model, images, batch)
                 else:
                     preds, sure = self._classes(model, images, batch), None
-                pairs = [matrices[name].update(*pair) for pair in zip(preds, targets, strict=True)]
+                counts = [matrices[name].update(*pair) for pair in zip(preds, targets, strict=True)]
                 if gallery is not None and name == shown:
-                    gallery.see(batch, preds, [matrices[name].mean_iou(counts) for counts in pairs])
+                    gallery.see(batch, preds, [mean_iou(count) for count in counts])
                 if further is not None and name == shown:
-                    further.see(batch.names, preds, targets, sure)
+                    further.see(batch.names, preds, targets, counts=counts, sure=sure)
             seen += len(batch.names)
             tell(seen, self.loader.num_samples)
         meet()
@@ -113,8 +113,8 @@ class Evaluator:
         for place in dict.fromkeys(places):
             batch = to_batch(collate([source.load(Key(0, place, place), [])], source.pad_to) | {"samples": [place]})
             (preds,) = self.predict(model, batch)
-            matrix, (target,) = ConfusionMatrix(self.num_classes, self.device), labels_of(batch)
-            score = matrix.mean_iou(matrix.update(preds, target)).item()
+            (target,) = labels_of(batch)
+            score = mean_iou(ConfusionMatrix(self.num_classes, self.device).update(preds, target)).item()
             kept.append(make_exhibit(batch, 0, preds, score))
         return kept
 

@@ -100,15 +100,13 @@ def _class_rows(evaluation: Evaluation, info: ClassInfo) -> list[list[Any]]:
 
 def _image_rows(images: ImageScores, info: ClassInfo) -> list[list[Any]]:
     """A header and a line an image, the worst first: its mean IoU, its accuracy, and each class's IoU in it."""
-    miou, counts = images.miou, images.counts
+    miou, iou = images.miou, images.iou
     rows: list[list[Any]] = [["image", "miou", "accuracy", *info.names]]
     order = [*images.worst(len(miou)), *(i for i, value in enumerate(miou) if math.isnan(value))]
     for index in order:
-        right, labelled, predicted = counts[index]
-        union = labelled + predicted - right
+        right, labelled, _ = images.counts[index]
         accuracy = right.sum() / labelled.sum() if labelled.any() else math.nan
-        ious = [right[k] / union[k] if union[k] else math.nan for k in range(len(union))]
-        rows.append([images.names[index], *(_defined(float(value)) for value in (miou[index], accuracy, *ious))])
+        rows.append([images.names[index], *(_defined(float(value)) for value in (miou[index], accuracy, *iou[index]))])
     return rows
 
 

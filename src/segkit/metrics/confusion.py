@@ -22,11 +22,15 @@ class ConfusionMatrix:
         self._pairs = torch.zeros(_VALUES * _VALUES, dtype=torch.int64, device=device)
 
     def update(self, preds: Tensor, target: Tensor) -> Tensor:
-        """Counts the pixels of any number of images, and returns their counts alone, for :meth:`mean_iou`.
+        """Counts the pixels of any number of images.
 
         Args:
             preds: uint8 class ids.
             target: the same shape, uint8; pixels whose value is no class do not count.
+
+        Returns:
+            (3, K) int64: of these images alone, the pixels of each class that are right, labelled so, and predicted
+            so; where K is 1, those of "yes". On the device, which nobody has waited for.
         """
         if preds.shape != target.shape or preds.dtype != torch.uint8 or target.dtype != torch.uint8:
             got = f"{tuple(preds.shape)} {preds.dtype} and {tuple(target.shape)} {target.dtype}"
@@ -36,20 +40,9 @@ class ConfusionMatrix:
         count = torch.bincount if device.type == "cpu" else count_without_waiting
         pairs = count(index.flatten(), minlength=len(self._pairs))
         self._pairs += pairs
-        return pairs
-
-    def mean_iou(self, pairs: Tensor) -> Tensor:
-        """Of what :meth:`update` returned: the mean IoU over the classes labelled or predicted there.
-
-        A scalar on the device, where it waits for nobody; nan if nothing is labelled.
-        """
         side = max(self.num_classes, 2)
         counts = pairs.reshape(_VALUES, _VALUES)[:side, :side]
-        right = counts.diagonal()
-        either = counts.sum(dim=1) + counts.sum(dim=0) - right
-        if self.num_classes == 1:
-            right, either = right[1:], either[1:]
-        return (right / either.clamp(min=1)).sum() / (either > 0).sum()
+        return torch.stack([counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)])[:, side - self.num_classes :]
 
     def sum_over_ranks(self) -> "ConfusionMatrix":
         """The counts of all processes, by one all-reduce."""
@@ -70,6 +63,20 @@ class ConfusionMatrix:
         if strangers.any():
             raise ValueError(f"class ids must be below {side} (got a prediction of {side + int(strangers.argmax())})")
         return labelled[:, :side]
+
+
+def class_iou(counts: Tensor) -> Tensor:
+    """IoU of each class, nan where it is neither labelled nor predicted: (..., 3, K) -> (..., K).
+
+    The counts are those of :meth:`ConfusionMatrix.update`, or sums of them; float64 ones are divided as such.
+    """
+    right, labelled, predicted = counts.unbind(dim=-2)
+    return right / (labelled + predicted - right)
+
+
+def mean_iou(counts: Tensor) -> Tensor:
+    """The mean over the classes that are labelled or predicted: (..., 3, K) -> (...), nan without any."""
+    return class_iou(counts).nanmean(dim=-1)
 
 
 def count_without_waiting(index: Tensor, minlength: int) -> Tensor:

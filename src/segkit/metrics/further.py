@@ -11,7 +11,7 @@ from torch import Tensor
 from segkit import dist
 from segkit.metrics.boundary import BoundaryCounts
 from segkit.metrics.calibration import Calibration
-from segkit.metrics.images import ImageScores, image_counts
+from segkit.metrics.images import ImageScores
 
 NAMES = ("boundary", "calibration", "images")
 """What can be asked for."""
@@ -44,14 +44,19 @@ class Further:
     """
 
     def __init__(self, names: Collection[str], num_classes: int, device: torch.device) -> None:
-        self.num_classes = num_classes
         self.device = device
         self.boundary = BoundaryCounts(num_classes) if "boundary" in names else None
         self.calibration = Calibration(num_classes, device=device) if "calibration" in names else None
-        self.images: list[tuple[str, NDArray[np.int64]]] | None = [] if "images" in names else None
+        self.images: list[tuple[str, Tensor]] | None = [] if "images" in names else None
 
     def see(
-        self, names: Sequence[str], preds: Sequence[Tensor], targets: Sequence[Tensor], sure: Sequence[Tensor] | None
+        self,
+        names: Sequence[str],
+        preds: Sequence[Tensor],
+        targets: Sequence[Tensor],
+        *,
+        counts: Sequence[Tensor],
+        sure: Sequence[Tensor] | None,
     ) -> None:
         """Takes in a batch.
 
@@ -59,6 +64,7 @@ class Further:
             names: ids of its samples.
             preds: (H, W) uint8 of each image.
             targets: the same of the labels.
+            counts: (3, K) of each image, of :meth:`segkit.metrics.ConfusionMatrix.update`.
             sure: (H, W) float32, the probability of what was predicted; only calibration needs it.
         """
         for index, (name, pred, target) in enumerate(zip(names, preds, targets, strict=True)):
@@ -67,7 +73,7 @@ class Further:
             if self.calibration is not None and sure is not None:
                 self.calibration.update(sure[index], pred, target)
             if self.images is not None:
-                self.images.append((name, image_counts(pred, target, self.num_classes)))
+                self.images.append((name, counts[index]))
 
     def gather(self) -> FurtherScores:
         """The figures of all processes, which all call this once; images are in the order of their names."""
@@ -79,7 +85,8 @@ class Further:
             total = self.calibration.sum_over_ranks()
             overall["calibration_error"], reliability = total.error, total.curve()
         if self.images is not None:
-            rows = sorted((row for part in dist.gather_objects(self.images) for row in part), key=lambda row: row[0])
+            own = [(name, counts.cpu().numpy()) for name, counts in self.images]
+            rows = sorted((row for part in dist.gather_objects(own) for row in part), key=lambda row: row[0])
             images = ImageScores(tuple(name for name, _ in rows), np.stack([counts for _, counts in rows]))
         return FurtherScores(per_class, overall, reliability, images)
 

@@ -6,32 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from segkit.metrics.confusion import ConfusionMatrix
+from segkit.metrics.confusion import class_iou, mean_iou
 
 Counts = NDArray[np.int64]
-"""(..., 3, K): pixels of each class that are right, labelled so, and predicted so; of yes/no tasks those of yes."""
 Values = NDArray[np.float64]
-
-
-def image_counts(preds: Tensor, target: Tensor, num_classes: int) -> Counts:
-    """The counts of one image: two (H, W) uint8 maps to (3, K) int64."""
-    matrix = ConfusionMatrix(num_classes, preds.device)
-    matrix.update(preds, target)
-    counts = matrix.counts
-    found = torch.stack([counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)]).numpy()
-    return found[:, 1:] if num_classes == 1 else found
-
-
-def mean_iou(counts: Counts) -> Values:
-    """The mean IoU over the classes that are labelled or predicted: (..., 3, K) -> (...), nan without any."""
-    right, labelled, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
-    union = labelled + predicted - right
-    seen = union > 0
-    iou = np.divide(right, union, out=np.zeros_like(union), where=seen)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(iou.sum(axis=-1) / seen.sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -40,16 +19,22 @@ class ImageScores:
 
     Attributes:
         names: N sample ids, in the order of the split.
-        counts: (N, 3, K).
+        counts: (N, 3, K), of :meth:`segkit.metrics.ConfusionMatrix.update`.
     """
 
     names: tuple[str, ...]
     counts: Counts
 
     @property
+    def iou(self) -> Values:
+        """(N, K) IoU of each class in each image; nan where it is neither labelled nor predicted."""
+        return class_iou(torch.from_numpy(self.counts).double()).numpy()
+
+    @property
     def miou(self) -> Values:
         """(N,) mean IoU of each image over the classes in it; nan where nothing is labelled."""
-        return np.where(self.counts[:, 1].sum(axis=-1) > 0, mean_iou(self.counts), np.nan)
+        means = mean_iou(torch.from_numpy(self.counts).double()).numpy()
+        return np.where(self.counts[:, 1].sum(axis=-1) > 0, means, np.nan)
 
     def worst(self, count: int) -> list[int]:
         """Positions of the images with the lowest mean IoU, lowest first; those without labels are left out."""
@@ -105,11 +90,12 @@ def compare(
         len(first.names), np.full(len(first.names), 1 / len(first.names)), size=resamples
     )
     one, two = (_resampled(scores.counts, draws) for scores in (first, second))
-    now = tuple(float(mean_iou(scores.counts.sum(axis=0))) for scores in (first, second))
+    as_they_are = np.ones((1, len(first.names)), np.int64)
+    now, then = (_resampled(scores.counts, as_they_are).item() for scores in (first, second))
     return Comparison(
-        _interval(now[0], one, level),
-        _interval(now[1], two, level),
-        _interval(now[1] - now[0], two - one, level),
+        _interval(now, one, level),
+        _interval(then, two, level),
+        _interval(then - now, two - one, level),
         float(np.mean(two > one)),
     )
 
@@ -117,7 +103,7 @@ def compare(
 def _resampled(counts: Counts, draws: NDArray[np.int64]) -> Values:
     """The mean IoU of each resample: (N, 3, K) and (R, N) -> (R,)."""
     flat = counts.reshape(len(counts), -1).astype(np.float64)  # exact up to 2^53 pixels, and a fast product
-    return mean_iou((draws.astype(np.float64) @ flat).reshape(-1, *counts.shape[1:]).astype(np.int64))
+    return mean_iou(torch.from_numpy((draws.astype(np.float64) @ flat).reshape(-1, *counts.shape[1:]))).numpy()
 
 
 def _interval(value: float, values: Values, level: float) -> Interval:
