@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import tiny_config
 from torch import Tensor
 
@@ -27,6 +29,8 @@ from segkit.engine.starting import init_weights
 from segkit.errors import CheckpointError, ConfigError
 from segkit.models.interop import convert_checkpoint
 from segkit.models.interop.sssegmentation import config_from_facts
+
+run = partial(exit_code, main)
 
 CASE = Path(__file__).parents[1] / "golden" / "data" / "seg_fcn_cgnet.json"  # half a million weights
 State = dict[str, Tensor]
@@ -60,15 +64,6 @@ def files(state: State, config: SegmentorConfig, tmp_path: Path) -> tuple[Path, 
     torch.save({"model": state, "model_ema": average, "epoch": 3, "optimizer": {"lr": 0.1}}, tmp_path / "theirs.pth")
     (tmp_path / "config.yaml").write_text(dump_yaml(to_plain(config)))
     return tmp_path / "theirs.pth", tmp_path / "config.yaml"
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_what_is_written_serves_as_a_checkpoint(

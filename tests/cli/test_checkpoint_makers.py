@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import yaml
 from safetensors import safe_open
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import losses, tiny_config
 
 import segkit
@@ -22,6 +24,8 @@ from segkit.engine.launch import train
 from segkit.engine.run import RunFolder
 from segkit.errors import CheckpointError
 
+call = partial(exit_code, main)
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
@@ -32,15 +36,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         trainer={"eval_interval_epochs": 1, "keep_checkpoints": 2, "monitor": "ema/miou"},
     )
     return RunFolder(train(config, tmp_path_factory.mktemp("runs") / "run").run_dir)
-
-
-def call(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_show(run: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

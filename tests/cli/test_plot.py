@@ -4,13 +4,17 @@ import csv
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
+from support.commands import exit_code
 
 from segkit.cli.plot import main
 from segkit.engine.curves import running_mean
+
+call = partial(exit_code, main)
 
 
 def log(folder: Path, factor: float) -> Path:
@@ -32,15 +36,6 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     log(tmp_path / "runs" / "a", 1.0)
     log(tmp_path / "runs" / "b", 2.0)
     return tmp_path / "runs"
-
-
-def call(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")])

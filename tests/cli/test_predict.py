@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import tiny_config
 
 import segkit
 from segkit.cli.predict import main
 from segkit.data.inputs import find_jobs
+
+run = partial(exit_code, main)
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +37,6 @@ def images(tmp_path: Path) -> Path:
         Image.fromarray(pixels).save(folder / name)
     (folder / "notes.txt").write_text("no image")
     return folder
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:

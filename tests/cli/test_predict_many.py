@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import tiny_config
 
 import segkit
 from segkit.cli.predict import main
 from segkit.inference.video import Video, VideoWriter
+
+run = partial(exit_code, main)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +36,6 @@ def images(tmp_path: Path) -> Path:
         pixels = np.random.default_rng(number).integers(0, 256, (20 + number % 2, 30, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return folder
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def records(output: Path) -> list[dict[str, Any]]:

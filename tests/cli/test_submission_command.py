@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.miniatures import IMAGE, save, write_mini
 from support.runs import tiny_config
 
@@ -15,6 +17,8 @@ from segkit.cli.test import main
 from segkit.config.datasets import CityScapesDatasetConfig
 from segkit.config.transforms import NormalizeConfig
 from segkit.data.io import read_label
+
+run = partial(exit_code, main)
 
 
 @pytest.fixture
@@ -25,15 +29,6 @@ def checkpoint(tmp_path: Path) -> Path:
         save(root / f"leftImg8bit/test/{name}_leftImg8bit.png", IMAGE)
     data = CityScapesDatasetConfig(root=root, val_transforms={"normalize": NormalizeConfig()})
     return write_untrained(tmp_path / "best.pt", tiny_config(dataset=data))
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_a_split_without_labels_becomes_a_submission(

@@ -1,10 +1,12 @@
 """segkit-test: the figures of the training, again."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import tiny_config
 
 from segkit.cli.test import main, take_processes
@@ -13,6 +15,8 @@ from segkit.config.transforms import NormalizeConfig
 from segkit.engine.launch import train
 from segkit.engine.records import read_log
 from segkit.errors import ConfigError
+
+run = partial(exit_code, main)
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +34,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 OTHER = "{type: FolderDataset, class_names: [a, b], val_transforms: {n: {type: Normalize}}}"
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_the_figures_are_those_of_the_training_log(

@@ -2,17 +2,21 @@
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
 from support.checkpoints import write_untrained
+from support.commands import exit_code
 from support.runs import tiny_config
 
 from segkit.cli.test import main
 from segkit.config.datasets import FolderDatasetConfig
 from segkit.config.transforms import NormalizeConfig
+
+run = partial(exit_code, main)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +32,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             value.add_(0.05 * torch.randn(value.shape, generator=draw))
     torch.save(payload, second)
     return first, second
-
-
-def run(*arguments: object) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def rows(path: Path) -> list[dict[str, str]]:
