@@ -51,6 +51,14 @@ def end(running: Running, *, timeout_s: float = 200) -> list[tuple[int, str]]:
     return [finish(process, timeout_s=timeout_s) for process, _ in running]
 
 
+def assert_as_one_machine(running: Running, config: SegmentorConfig, base: Path) -> None:
+    """The first machine ends with what two processes of one machine end with."""
+    alone = replace(config, trainer=replace(config.trainer, nnodes=1, rendezvous=None, devices=2))
+    train(alone, base / "alone")
+    assert_same_state(running[0][1], base / "alone")
+    assert losses(running[0][1]) == losses(base / "alone")
+
+
 def test_they_train_as_two_processes_of_one(machines: tuple[Machine, Machine], tmp_path: Path) -> None:
     config = shared(machines[0], scheduler={"max_epochs": 2})
     running = begin(machines, config, tmp_path)
@@ -58,9 +66,7 @@ def test_they_train_as_two_processes_of_one(machines: tuple[Machine, Machine], t
     assert [code for code, _ in ends] == [0, 0], ends
     assert "2 x cpu" in ends[0][1]
     assert ends[1][1].splitlines() == ["machine 1 of 2 trains; machine 0 tells how"]
-    alone = replace(config, trainer=replace(config.trainer, nnodes=1, rendezvous=None, devices=2))
-    train(alone, tmp_path / "alone")
-    assert_same_state(running[0][1], tmp_path / "alone")
+    assert_as_one_machine(running, config, tmp_path)
 
 
 def test_one_is_cut_off(machines: tuple[Machine, Machine], tmp_path: Path) -> None:
@@ -94,10 +100,7 @@ def test_processes_of_both_start_anew(machines: tuple[Machine, Machine], tmp_pat
     ends = end(running)
     assert [code for code, _ in ends] == [0, 0], ends
     assert "going on from" in ends[0][1]
-    alone = replace(config, trainer=replace(config.trainer, nnodes=1, rendezvous=None, devices=2))
-    train(alone, tmp_path / "alone")
-    assert_same_state(running[0][1], tmp_path / "alone")
-    assert losses(running[0][1]) == losses(tmp_path / "alone")
+    assert_as_one_machine(running, config, tmp_path)
 
 
 def test_they_are_stopped_and_go_on_in_another_order(machines: tuple[Machine, Machine], tmp_path: Path) -> None:
@@ -113,10 +116,7 @@ def test_they_are_stopped_and_go_on_in_another_order(machines: tuple[Machine, Ma
     ends = end(running)
     assert [code for code, _ in ends] == [0, 0], ends
     assert "run folders of their own; the checkpoint after step" in ends[0][1]
-    alone = replace(config, trainer=replace(config.trainer, nnodes=1, rendezvous=None, devices=2))
-    train(alone, tmp_path / "alone")
-    assert_same_state(running[0][1], tmp_path / "alone")
-    assert losses(running[0][1]) == losses(tmp_path / "alone")
+    assert_as_one_machine(running, config, tmp_path)
 
 
 def test_the_same_command_on_each(machines: tuple[Machine, Machine], tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def test_case(path: Path) -> None:
     assert worst.relative <= check.LIMIT, worst
 
 
+def test_rates_are_the_references_to_the_last_digit() -> None:
+    differences = list(check.check(DATA / "schedulers.json"))
+    assert len(differences) == 75 + 48 * 5
+    worst = max(differences, key=lambda d: d.relative)
+    assert worst.relative < 1e-12, worst
+
+
 def test_the_copies_are_small() -> None:
     assert sum(path.stat().st_size for path in DATA.iterdir()) < 7 * 2**20
 

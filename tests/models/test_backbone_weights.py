@@ -10,54 +10,15 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from support.backbones import small
 from torch import Tensor, nn
 
-from segkit.config.backbones import BackboneConfig, OwnBackboneConfig, ResNetConfig
+from segkit.config.backbones import OwnBackboneConfig
 from segkit.config.component import adapter
 from segkit.errors import CheckpointError
 from segkit.models.backbones import weights
 from segkit.models.interop.sssegmentation.backbones import backbone_config
 from segkit.registry import BACKBONES
-
-SMALL: dict[str, dict[str, Any]] = {
-    "ResNet": {"depth": 18, "base_channels": 16},
-    "ConvNeXt": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
-    "SwinTransformer": {"embed_dim": 12, "depths": (1, 1, 2, 1)},
-    "MixVisionTransformer": {"embed_dim": 8},
-    "UNet": {"base_channels": 8},
-    "BiSeNetV1": {"context": ResNetConfig(depth=18, output_stride=32, base_channels=16, deep_stem=True)},
-    "CGNet": {"num_blocks": (2, 3)},
-    "ERFNet": {"enc_blocks": (2, 2), "dilations": (2, 4)},
-    "VisionTransformer": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-    },
-    "BEiT": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-        "drop_path": 0.0,
-    },
-    "MAE": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-        "drop_path": 0.0,
-    },
-    "HRNet": {"width": 8, "small": True},
-    "PCPVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 1, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
-    "SVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 2, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
-    "MobileViT": {"arch": "xx_small"},
-    "MobileViTV2": {"width": 0.5},
-    "ConvNeXtV2": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
-}
 
 every_backbone = pytest.mark.parametrize("name", BACKBONES.names())
 of_timm = pytest.mark.parametrize(
@@ -65,14 +26,9 @@ of_timm = pytest.mark.parametrize(
 )
 
 
-def config(name: str, **options: Any) -> BackboneConfig:
-    made: BackboneConfig = BACKBONES.config(name)(**SMALL.get(name, {}) | options)
-    return made
-
-
 def randomised(name: str, **options: Any) -> nn.Module:
     torch.manual_seed(1)
-    model: nn.Module = BACKBONES.build(config(name, **options))
+    model: nn.Module = BACKBONES.build(small(name, **options))
     for value in model.state_dict().values():
         if value.is_floating_point():
             nn.init.uniform_(value)
@@ -103,7 +59,7 @@ def test_segkits_own_names(name: str, wrapped: str, tmp_path: Path) -> None:
         "under state_dict": {"state_dict": state, "epoch": 3},
         "under model, of DDP": {"model": {f"module.{k}": v for k, v in whole.items()}},
     }[wrapped]
-    assert_equal(BACKBONES.build(config(name, weights=saved(content, tmp_path))), source)
+    assert_equal(BACKBONES.build(small(name, weights=saved(content, tmp_path))), source)
 
 
 @of_timm
@@ -111,14 +67,14 @@ def test_timms_names(name: str, tmp_path: Path) -> None:
     source = randomised(name)
     state = {k.removeprefix("model."): v for k, v in source.state_dict().items() if k.startswith("model.")}
     path = saved(state | {"fc.weight": torch.zeros(10, 4)}, tmp_path)
-    assert_equal(BACKBONES.build(config(name, weights=path)), source, start="model.")
+    assert_equal(BACKBONES.build(small(name, weights=path)), source, start="model.")
 
 
 def test_safetensors(tmp_path: Path) -> None:
     source = randomised("ResNet")
     path = tmp_path / "weights.safetensors"
     safetensors.torch.save_file(source.state_dict(), path)
-    assert_equal(BACKBONES.build(config("ResNet", weights=path)), source)
+    assert_equal(BACKBONES.build(small("ResNet", weights=path)), source)
 
 
 def test_the_references_names(tmp_path: Path) -> None:
@@ -128,7 +84,7 @@ def test_the_references_names(tmp_path: Path) -> None:
         inner = re.sub(r"^conv1\.", "stem.", name.removeprefix("model."))
         theirs["backbone_net." + re.sub(r"^bn1\.", "stem.7.", inner)] = value
     path = saved({"model": theirs | {"decoder.1.weight": torch.zeros(3)}}, tmp_path)
-    assert_equal(BACKBONES.build(config("ResNet", deep_stem=True, weights=path)), source)
+    assert_equal(BACKBONES.build(small("ResNet", deep_stem=True, weights=path)), source)
 
 
 def test_the_authors_file_of_segformer(tmp_path: Path) -> None:
@@ -141,14 +97,14 @@ def test_the_authors_file_of_segformer(tmp_path: Path) -> None:
         inner = re.sub(r"stages\.(\d)\.downsample", lambda m: f"patch_embed{int(m[1]) + 1}", inner)
         inner = re.sub(r"stages\.(\d)\.blocks", lambda m: f"block{int(m[1]) + 1}", inner)
         theirs[re.sub(r"stages\.(\d)\.norm", lambda m: f"norm{int(m[1]) + 1}", inner)] = value
-    assert_equal(BACKBONES.build(config("MixVisionTransformer", weights=saved(theirs, tmp_path))), source)
+    assert_equal(BACKBONES.build(small("MixVisionTransformer", weights=saved(theirs, tmp_path))), source)
 
 
 @pytest.mark.parametrize("channels", [1, 6])
 def test_colours_are_spread_over_other_channels(channels: int, tmp_path: Path) -> None:
     source = randomised("ResNet")
     path = saved(source.state_dict(), tmp_path)
-    found = BACKBONES.build(config("ResNet", in_channels=channels, weights=path)).model.conv1.weight
+    found = BACKBONES.build(small("ResNet", in_channels=channels, weights=path)).model.conv1.weight
     torch.testing.assert_close(found.sum(1), source.model.conv1.weight.sum(1))
 
 
@@ -156,7 +112,7 @@ def test_what_is_missing_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     state = randomised("ResNet").state_dict()
     del state["model.bn1.bias"]
     with caplog.at_level(logging.INFO):
-        BACKBONES.build(config("ResNet", weights=saved(state | {"fc.bias": torch.zeros(4)}, tmp_path)))
+        BACKBONES.build(small("ResNet", weights=saved(state | {"fc.bias": torch.zeros(4)}, tmp_path)))
     assert "left at random: model.bn1.bias" in caplog.text
     assert "not in the backbone: " in caplog.text
 
@@ -164,7 +120,7 @@ def test_what_is_missing_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
     path = saved(randomised("ResNet").state_dict(), tmp_path)
     with pytest.raises(CheckpointError, match=r"fits only \d+ of \d+ tensors of the network \(absent or of another"):
-        BACKBONES.build(config("ConvNeXt", weights=path))
+        BACKBONES.build(small("ConvNeXt", weights=path))
 
 
 class Trap:
@@ -194,7 +150,7 @@ def test_a_bad_file_is_one_line(content: Any, message: str, tmp_path: Path, caps
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(CheckpointError, match=rf"^backbone\.weights: .*{message}[^\n]*$"):
-        BACKBONES.build(config("ResNet", weights=path))
+        BACKBONES.build(small("ResNet", weights=path))
     assert "has run" not in capsys.readouterr().out
 
 
@@ -230,7 +186,7 @@ def test_a_spoilt_file_in_the_cache_is_one_line(
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     monkeypatch.setattr(weights.huggingface_hub, "try_to_load_from_cache", lambda *_: str(path))
     with pytest.raises(CheckpointError, match=r"^backbone\.pretrained: cannot get resnet18\.[^\n]*$"):
-        BACKBONES.build(config("ResNet", depth=18, base_channels=64, pretrained=True))
+        BACKBONES.build(small("ResNet", depth=18, base_channels=64, pretrained=True))
     assert "has run" not in capsys.readouterr().out
 
 
@@ -258,7 +214,7 @@ def test_cached_weights_need_no_network(offline: None, monkeypatch: pytest.Monke
 def test_a_file_goes_before_timms_weights(offline: None, tmp_path: Path) -> None:
     source = randomised("ResNet")
     path = saved(source.state_dict(), tmp_path)
-    assert_equal(BACKBONES.build(config("ResNet", pretrained=True, weights=path)), source)
+    assert_equal(BACKBONES.build(small("ResNet", pretrained=True, weights=path)), source)
 
 
 NAMED = [

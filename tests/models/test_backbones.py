@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.backbones import small
 from timm.layers import GroupNorm1
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
@@ -34,47 +35,6 @@ from segkit.models.backbones.same_padding import SameConv2d, simplify_same_paddi
 from segkit.registry import BACKBONES
 from segkit.types import FeatureSpec
 
-SMALL: dict[str, dict[str, Any]] = {
-    "ResNet": {"depth": 18, "base_channels": 16},
-    "ConvNeXt": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32), "layer_scale_init": 1.0},
-    "SwinTransformer": {"embed_dim": 12, "depths": (2, 2, 2, 2), "drop_path": 0.0},
-    "MixVisionTransformer": {"embed_dim": 8, "drop_path": 0.0},
-    "UNet": {"base_channels": 8},
-    "BiSeNetV1": {"context": ResNetConfig(depth=18, output_stride=32, base_channels=16, deep_stem=True)},
-    "CGNet": {"num_blocks": (2, 3)},
-    "ERFNet": {"enc_blocks": (2, 2), "dilations": (2, 4), "dropout": 0.0},
-    "VisionTransformer": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-    },
-    "BEiT": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-        "drop_path": 0.0,
-    },
-    "MAE": {
-        "embed_dim": 24,
-        "depth": 4,
-        "num_heads": 3,
-        "image_size": (64, 96),
-        "out_indices": (0, 1, 2, 3),
-        "drop_path": 0.0,
-    },
-    "HRNet": {"width": 8, "small": True},
-    "PCPVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 1, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
-    "SVT": {"embed_dims": (8, 16, 24, 32), "depths": (2, 2, 1, 2), "num_heads": (1, 2, 3, 4), "drop_path": 0.0},
-    "MobileViT": {"arch": "xx_small"},
-    "MobileViTV2": {"width": 0.5},
-    "ConvNeXtV2": {"depths": (1, 1, 2, 1), "channels": (8, 16, 24, 32)},
-}
-"""Options that make a backbone fast without leaving out any of its parts."""
-
 every_backbone = pytest.mark.parametrize("name", BACKBONES.names())
 several_maps = pytest.mark.parametrize(
     "name", [name for name in BACKBONES.names() if "out_indices" in BACKBONES.config(name).__dataclass_fields__]
@@ -83,7 +43,7 @@ several_maps = pytest.mark.parametrize(
 
 def build(name: str, **options: Any) -> nn.Module:
     torch.manual_seed(0)
-    return BACKBONES.build(BACKBONES.config(name)(**SMALL.get(name, {}) | options))
+    return BACKBONES.build(small(name, **options))
 
 
 def images(height: int = 65, width: int = 97, channels: int = 3, batch: int = 2) -> Tensor:
@@ -116,8 +76,7 @@ def test_features_are_as_described(name: str, size: tuple[int, int]) -> None:
 
 @every_backbone
 def test_config_tells_the_strides_before_anything_is_built(name: str) -> None:
-    config = BACKBONES.config(name)(**SMALL.get(name, {}))
-    assert config.strides in ((), tuple(feature.stride for feature in build(name).features))
+    assert small(name).strides in ((), tuple(feature.stride for feature in build(name).features))
 
 
 @every_backbone

@@ -6,9 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from segkit.config.heads import ContextPyramidConfig
 from segkit.layers.conv import ConvNormAct, DepthwiseSeparableConv
 from segkit.ops.pooling import grid_means
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first
 
 
 class PyramidPooling(nn.Module):
@@ -37,7 +38,7 @@ class PyramidPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = (stage(grid_means(x, scale)) for stage, scale in zip(self.stages, self.scales, strict=True))
-        return torch.cat([x, *(resize_like(p, x, align_corners=self.align_corners) for p in pooled)], dim=1)
+        return join_like_first([x, *pooled], align_corners=self.align_corners)
 
 
 class ASPP(nn.Module):
@@ -81,9 +82,7 @@ class FusedPyramid(nn.Module):
         kind: ``aspp`` or ``ppm``.
         in_channels: C, the input's channels.
         channels: width of each branch and of the result.
-        dilations: of an ``aspp``.
-        pool_scales: of a ``ppm``.
-        align_corners: how the grids of a ``ppm`` are resized to the input.
+        config: the dilations of an ``aspp``, or the grids of a ``ppm``.
 
     Shape:
         - Input: (N, C, H, W).
@@ -91,21 +90,15 @@ class FusedPyramid(nn.Module):
     """
 
     def __init__(
-        self,
-        kind: Literal["aspp", "ppm"],
-        in_channels: int,
-        channels: int,
-        *,
-        dilations: Sequence[int],
-        pool_scales: Sequence[int],
-        align_corners: bool = False,
+        self, kind: Literal["aspp", "ppm"], in_channels: int, channels: int, config: ContextPyramidConfig
     ) -> None:
         super().__init__()
         self.pyramid: ASPP | PyramidPooling
         if kind == "aspp":
-            self.pyramid = ASPP(in_channels, channels, dilations)
+            self.pyramid = ASPP(in_channels, channels, config.dilations)
         else:
-            self.pyramid = PyramidPooling(in_channels, channels, pool_scales, align_corners=align_corners)
+            scales, corners = config.pool_scales, config.align_corners
+            self.pyramid = PyramidPooling(in_channels, channels, scales, align_corners=corners)
         self.fuse = ConvNormAct(self.pyramid.out_channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from segkit.layers.conv import ConvNormAct
 from segkit.layers.fpn import add_top_down
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first
 
 
 class TopDownStack(nn.Module):
@@ -38,5 +37,4 @@ class TopDownStack(nn.Module):
         laterals = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
         *lower, top = add_top_down([*laterals, top], mode="bilinear", align_corners=self.align_corners)
         levels = [*(smooth(x) for smooth, x in zip(self.smooth, lower, strict=True)), top]
-        resized = [resize_like(x, levels[0], align_corners=self.align_corners) for x in levels[1:]]
-        return torch.cat([levels[0], *resized], dim=1)
+        return join_like_first(levels, align_corners=self.align_corners)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from segkit.ops.rows import bilinear_taps
@@ -29,6 +30,13 @@ def spread(vectors: Tensor, labels: Tensor) -> Tensor:
     """Gives each cell the vector of its class: (N, K, C) and (N, H, W) -> (N, C, H, W)."""
     index = labels.flatten(1).unsqueeze(2).expand(-1, -1, vectors.shape[2])
     return vectors.gather(1, index).transpose(1, 2).unflatten(2, labels.shape[-2:])
+
+
+def class_shares(logits: Tensor, *, hard: bool) -> Tensor:
+    """How much of each cell belongs to each class: (N, K, H, W) probabilities, or ``hard`` 1 for the most probable."""
+    if not hard:
+        return logits.softmax(dim=1)
+    return F.one_hot(logits.argmax(dim=1), logits.shape[1]).movedim(-1, 1).to(logits.dtype)
 
 
 class Corners(NamedTuple):
@@ -94,7 +102,7 @@ def squared_norms(features: Tensor, at: Corners) -> Tensor:
 
     From products of neighbouring cells, which are as small as the map.
     """
-    neighbours = torch.nn.functional.pad(features, (0, 1, 0, 1))  # the pad has no weight
+    neighbours = F.pad(features, (0, 1, 0, 1))  # the pad has no weight
     here, right = neighbours[..., :-1, :-1], neighbours[..., :-1, 1:]
     below, beyond = neighbours[..., 1:, :-1], neighbours[..., 1:, 1:]
     own, horizontal, vertical = ((here * x).sum(1).flatten(1) for x in (here, right, below))  # (N, h * w) each

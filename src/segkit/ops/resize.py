@@ -1,5 +1,7 @@
 """Resizing of feature maps and logits."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +25,12 @@ def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) ->
     """Resizes (N, C, H, W) bilinearly to the height and width of ``reference``."""
     height, width = reference.shape[-2:]
     return resize(x, (height, width), align_corners=align_corners)
+
+
+def join_like_first(maps: Sequence[Tensor], *, align_corners: bool = False) -> Tensor:
+    """Joins (N, C_i, H_i, W_i) along the channels, each resized bilinearly to the height and width of the first."""
+    first, *others = maps
+    return torch.cat([first, *(resize_like(x, first, align_corners=align_corners) for x in others)], dim=1)
 
 
 def halve(x: Tensor, *, align_corners: bool) -> Tensor:

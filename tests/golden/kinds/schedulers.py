@@ -72,6 +72,8 @@ def compare_groups(name: str, setting: Case, model: nn.Module, case: Case) -> It
     later = SCHEDULERS.build(config, case["iters_per_epoch"]).lr_at(1000)
     trainable = sorted(parameter for parameter, _, trains in case["tiny_model"] if trains)
     yield compare(f"{name} parameters", len(trainable), len(set(ours) & set(theirs)))
+    distinct = {(theirs[p]["lr_at_0"], theirs[p]["weight_decay"]) for p in trainable}
+    yield compare(f"{name} merged", len(groups), len(distinct))
     for key, value in (
         ("weight_decay", lambda group: group["weight_decay"]),
         ("lr_at_0", lambda group: group["lr_multiplier"] * options["lr"]),

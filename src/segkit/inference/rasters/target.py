@@ -107,6 +107,12 @@ def write_tiff(
     Raises:
         SegkitError: nothing that writes it is installed.
     """
+    if find_spec("rasterio") is not None:
+        write = _by_rasterio
+    elif find_spec("tifffile") is not None:
+        write = _by_tifffile
+    else:
+        raise SegkitError(f"{path}: writing it needs `pip install segkit[raster]`")
     counts = np.zeros(256, np.int64)
     height, width = classes.size if isinstance(classes, Plane) else classes.shape
 
@@ -117,12 +123,7 @@ def write_tiff(
 
     temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        if find_spec("rasterio") is not None:
-            _by_rasterio(bands(), temporary, (height, width), palette, place)
-        elif find_spec("tifffile") is not None:
-            _by_tifffile(bands(), temporary, (height, width), palette, place)
-        else:
-            raise SegkitError(f"{path}: writing it needs `pip install segkit[raster]`")
+        write(bands(), temporary, (height, width), palette, place)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from timm.models import checkpoint
 from timm.models.hrnet import HighResolutionModule
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from segkit.config.backbones import BackboneConfig, HRNetConfig
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first, resize_like
 from segkit.registry import BACKBONES
 from segkit.types import FeatureSpec
 
@@ -59,7 +58,7 @@ class HRNet(TimmBackbone):
                 branches = self._run(module, branches)
         maps = dict(enumerate(branches, 1))
         if _STACK in self.taps:
-            maps[_STACK] = torch.cat([branches[0], *(resize_like(y, branches[0]) for y in branches[1:])], dim=1)
+            maps[_STACK] = join_like_first(branches)
         return maps
 
     def _run(self, module: nn.Module, x: Any) -> Any:

@@ -13,7 +13,7 @@ from segkit.layers.conv import ConvNormAct
 from segkit.layers.pyramid import PyramidPooling
 from segkit.models.heads.base import Head
 from segkit.ops.edges import label_edges
-from segkit.ops.resize import resize, resize_like
+from segkit.ops.resize import join_like_first, resize, resize_like
 from segkit.registry import HEADS
 from segkit.types import IGNORE_INDEX, FeatureSpec
 
@@ -44,11 +44,7 @@ class EdgeBranch(nn.Module):
         return [branch(x) for branch, x in zip(self.branches, features, strict=True)]
 
     def logits(self, reduced: Sequence[Tensor]) -> Tensor:
-        return self.fuse(self.joined([self.classify(x) for x in reduced]))
-
-    def joined(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps at the size of the first, in one."""
-        return torch.cat([maps[0], *(resize_like(x, maps[0], align_corners=self.align_corners) for x in maps[1:])], 1)
+        return self.fuse(join_like_first([self.classify(x) for x in reduced], align_corners=self.align_corners))
 
 
 @HEADS.register(CE2PConfig)
@@ -102,7 +98,8 @@ class CE2P(Head):
         return self.stage1(torch.cat([resize_like(pooled, shortcut, align_corners=self.align_corners), shortcut], 1))
 
     def _refine(self, parsed: Tensor, reduced: Sequence[Tensor]) -> Tensor:
-        return self.classify(self.stage2(torch.cat([parsed, self.edges.joined(reduced)], dim=1)))
+        edges = join_like_first(reduced, align_corners=self.align_corners)
+        return self.classify(self.stage2(torch.cat([parsed, edges], dim=1)))
 
     @classmethod
     def own_criterion(cls, config: CE2PConfig, num_classes: int) -> nn.Module:

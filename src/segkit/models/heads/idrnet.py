@@ -85,14 +85,7 @@ class IDRNet(Head):
         if config.context is None:
             return _Widths(0, 0)
         width = config.channels if config.pyramid_channels is None else config.pyramid_channels
-        self.context = FusedPyramid(
-            config.context,
-            config.channels,
-            width,
-            dilations=config.dilations,
-            pool_scales=config.pool_scales,
-            align_corners=config.align_corners,
-        )
+        self.context = FusedPyramid(config.context, config.channels, width, config)
         coarse = final = width
         if config.pyramid_channels is not None and (config.pyramid_first or config.pyramid_last):
             self.pyramid = TopDownStack(lower, width, config.pyramid_out_channels, align_corners=config.align_corners)

@@ -9,11 +9,10 @@ from segkit.config.heads import Mask2FormerConfig
 from segkit.layers.attention import MLP, AttentionBlock, FeedForward
 from segkit.layers.defaults import layer_defaults
 from segkit.layers.position import sine_positions
-from segkit.models.heads.base import Head
 from segkit.models.heads.masks.costs import cross_entropy
 from segkit.models.heads.masks.criterion import Compared, MaskCriterion, Places
+from segkit.models.heads.masks.head import MaskHead, start_projections
 from segkit.models.heads.masks.pixel_decoder import DeformablePixelDecoder
-from segkit.models.heads.masks.scores import class_scores
 from segkit.models.heads.masks.truth import Truth
 from segkit.ops.points import PointDraw, class_doubt, doubtful_points, draw_points, values_at
 from segkit.ops.resize import resize
@@ -63,10 +62,7 @@ class QueryDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.classify = nn.Linear(width, num_classes + 1)
         self.embed_mask = MLP(width, width, width, config.mask_channels)
-        for conv in self.project.modules():
-            if isinstance(conv, nn.Conv2d) and conv.bias is not None:
-                nn.init.kaiming_uniform_(conv.weight, a=1)
-                nn.init.zeros_(conv.bias)
+        start_projections(self.project)
 
     def forward(self, maps: Sequence[Tensor], cells: Tensor) -> list[tuple[Tensor, Tensor]]:
         levels = [self._tokens(x, i) for i, x in enumerate(maps)]
@@ -151,7 +147,7 @@ class PointMaskCriterion(MaskCriterion):
 
 
 @HEADS.register(Mask2FormerConfig)
-class Mask2Former(Head):
+class Mask2Former(MaskHead):
     """Queries each tell a class and a mask, and look at the features only inside of the mask told before.
 
     Args:
@@ -166,29 +162,14 @@ class Mask2Former(Head):
 
     def __init__(self, config: Mask2FormerConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__(config)
-        self.config = config
         with layer_defaults(norm=config.norm, act=config.act):
             self.pixel_decoder = DeformablePixelDecoder(config, [spec.channels for spec in features])
         self.query_decoder = QueryDecoder(config, num_classes, self.pixel_decoder.num_maps)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        return self._scores(features, None)
-
-    def predict(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        return self._scores(features, size)
-
-    def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        *earlier, last = self.query_decoder(*self.pixel_decoder(features))
-        outputs = dict(zip(("class_logits", "mask_logits"), last, strict=True))
-        if self.config.deep_supervision:
-            for i, (classes, masks) in enumerate(earlier):
-                outputs |= {f"class_logits.{i}": classes, f"mask_logits.{i}": masks}
-        return outputs
+    def predictions(self, features: Sequence[Tensor], *, every_layer: bool) -> list[tuple[Tensor, Tensor]]:
+        layers: list[tuple[Tensor, Tensor]] = self.query_decoder(*self.pixel_decoder(features))
+        return layers if every_layer else layers[-1:]
 
     @classmethod
     def own_criterion(cls, config: Mask2FormerConfig, num_classes: int) -> nn.Module:
         return PointMaskCriterion(config, num_classes)
-
-    def _scores(self, features: Sequence[Tensor], size: tuple[int, int] | None) -> Tensor:
-        classes, masks = self.query_decoder(*self.pixel_decoder(features))[-1]
-        return class_scores(classes, masks, size=size, align_corners=self.align_corners)

@@ -11,10 +11,9 @@ from segkit.layers.attention import MLP, AttentionBlock, FeedForward
 from segkit.layers.conv import ConvNormAct
 from segkit.layers.position import sine_positions
 from segkit.layers.pyramid import PyramidPooling
-from segkit.models.heads.base import Head
 from segkit.models.heads.masks.costs import focal
 from segkit.models.heads.masks.criterion import Compared, MaskCriterion, Places
-from segkit.models.heads.masks.scores import class_scores
+from segkit.models.heads.masks.head import MaskHead, start_projections
 from segkit.models.heads.masks.truth import Truth
 from segkit.ops.resize import resize, resize_like
 from segkit.registry import HEADS
@@ -92,10 +91,7 @@ class QueryDecoder(nn.Module):
         self.queries = nn.Embedding(config.num_queries, width)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
-        for conv in self.project.modules():
-            if isinstance(conv, nn.Conv2d) and conv.bias is not None:
-                nn.init.kaiming_uniform_(conv.weight, a=1)
-                nn.init.zeros_(conv.bias)
+        start_projections(self.project)
 
     def forward(self, feature: Tensor) -> list[Tensor]:
         height, width = feature.shape[-2:]
@@ -141,7 +137,7 @@ class WholeMaskCriterion(MaskCriterion):
 
 
 @HEADS.register(MaskFormerConfig)
-class MaskFormer(Head):
+class MaskFormer(MaskHead):
     """Queries, decoded from the deepest feature, each tell a class and a mask over the finest feature's cells.
 
     Args:
@@ -156,39 +152,20 @@ class MaskFormer(Head):
 
     def __init__(self, config: MaskFormerConfig, features: Sequence[FeatureSpec], num_classes: int) -> None:
         super().__init__(config)
-        self.config = config
         width = config.query_channels
         self.pixel_decoder = PixelDecoder(config, [spec.channels for spec in features])
         self.query_decoder = QueryDecoder(config, features[-1].channels)
         self.classify = nn.Linear(width, num_classes + 1)
         self.embed_mask = MLP(width, width, width, config.mask_channels)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        return self._scores(features, None)
-
-    def predict(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        return self._scores(features, size)
-
-    def outputs(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        *earlier, last = self._predictions(features, every_layer=self.config.deep_supervision)
-        outputs = dict(zip(("class_logits", "mask_logits"), last, strict=True))
-        for i, (classes, masks) in enumerate(earlier):
-            outputs |= {f"class_logits.{i}": classes, f"mask_logits.{i}": masks}
-        return outputs
-
     @classmethod
     def own_criterion(cls, config: MaskFormerConfig, num_classes: int) -> nn.Module:
         return WholeMaskCriterion(config, num_classes)
 
-    def _predictions(self, features: Sequence[Tensor], *, every_layer: bool) -> list[tuple[Tensor, Tensor]]:
-        """Class logits (N, Q, K + 1) and mask logits (N, Q, H_0, W_0), the last layer's last."""
+    def predictions(self, features: Sequence[Tensor], *, every_layer: bool) -> list[tuple[Tensor, Tensor]]:
         cells = self.pixel_decoder(features)
         states = self.query_decoder(features[-1])
         return [
             (self.classify(x), torch.einsum("nqc,nchw->nqhw", self.embed_mask(x), cells))
             for x in (states if every_layer else states[-1:])
         ]
-
-    def _scores(self, features: Sequence[Tensor], size: tuple[int, int] | None) -> Tensor:
-        ((classes, masks),) = self._predictions(features, every_layer=False)
-        return class_scores(classes, masks, size=size, align_corners=self.align_corners)

@@ -14,7 +14,15 @@ from segkit.layers.conv import ConvNormAct
 from segkit.layers.pyramid import FusedPyramid
 from segkit.layers.relation import Relation
 from segkit.models.heads.base import Head
-from segkit.ops.classes import corners, flat_labels, label_sums, shares_of_cells, squared_norms, values_at_labels
+from segkit.ops.classes import (
+    class_shares,
+    corners,
+    flat_labels,
+    label_sums,
+    shares_of_cells,
+    squared_norms,
+    values_at_labels,
+)
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec, StepInfo
 
@@ -49,14 +57,7 @@ class MCIBI(Head):
         self.relate_context: nn.Module = nn.Identity()  # these two exist with a context only
         self.fuse_context: nn.Module = nn.Identity()
         if config.use_context:
-            self.context = FusedPyramid(
-                config.context,
-                in_channels,
-                width,
-                dilations=config.dilations,
-                pool_scales=config.pool_scales,
-                align_corners=config.align_corners,
-            )
+            self.context = FusedPyramid(config.context, in_channels, width, config)
             self.relate_context = Relation(width, width, attended, width)
             self.fuse_context = ConvNormAct(width + config.out_channels, config.out_channels, 3)
         self.reduce = ConvNormAct(in_channels, width, 3)
@@ -92,9 +93,7 @@ class MCIBI(Head):
     def _read(self, deepest: Tensor, pixels: Tensor, coarse: Tensor) -> Tensor:
         """Logits of cells that have seen the memory, and then their surroundings."""
         memory = self.memory.clone()  # it is written before the backward pass
-        shares = coarse.softmax(dim=1)
-        if self.config.hard:
-            shares = F.one_hot(coarse.argmax(dim=1), coarse.shape[1]).movedim(-1, 1).to(coarse.dtype)
+        shares = class_shares(coarse, hard=self.config.hard)
         seen = [
             relate(pixels, torch.einsum("nkhw,kc->nchw", shares, memory[:, slot]))
             for slot, relate in enumerate(self.relate)

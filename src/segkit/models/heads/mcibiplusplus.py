@@ -16,7 +16,7 @@ from segkit.layers.pyramid import FusedPyramid
 from segkit.layers.relation import Relation
 from segkit.layers.topdown import TopDownStack
 from segkit.models.heads.base import Head
-from segkit.ops.classes import class_sums
+from segkit.ops.classes import class_shares, class_sums
 from segkit.ops.resize import resize_like
 from segkit.registry import HEADS
 from segkit.types import IGNORE_INDEX, FeatureSpec, StepInfo
@@ -60,10 +60,7 @@ class DistributionMemory(nn.Module):
     def forward(self, pixels: Tensor, logits: Tensor) -> Tensor:
         mean, std = self.moments.clone().unbind(dim=1)  # a copy: it is written before the backward pass
         vectors = mean[:, None] + std[:, None] * self.noise  # (K, C)
-        shares = logits.softmax(dim=1)
-        if self.config.hard:
-            shares = F.one_hot(logits.argmax(dim=1), logits.shape[1]).movedim(-1, 1).to(logits.dtype)
-        selected = torch.einsum("nkhw,kc->nchw", shares, vectors)
+        selected = torch.einsum("nkhw,kc->nchw", class_shares(logits, hard=self.config.hard), vectors)
         context = self.relate(self.reduce(pixels), self.reduce(selected))
         if self.config.downsample:
             context = resize_like(context, pixels, align_corners=self.config.align_corners)
@@ -113,14 +110,7 @@ class MCIBIPlusPlus(Head):
         self.relate: nn.Module | None = None
         final = config.out_channels
         if config.use_context:
-            self.context = FusedPyramid(
-                config.context,
-                in_channels,
-                width,
-                dilations=config.dilations,
-                pool_scales=config.pool_scales,
-                align_corners=config.align_corners,
-            )
+            self.context = FusedPyramid(config.context, in_channels, width, config)
             if config.cwi is not None:
                 self.cwi = self._classifier(width, config.cwi, num_classes)
             if config.context_attention:

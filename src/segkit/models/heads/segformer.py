@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from segkit.config.heads import SegformerConfig
 from segkit.layers.classifier import Classifier
 from segkit.layers.conv import ConvNormAct
 from segkit.models.heads.base import Head
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec
 
@@ -35,6 +34,5 @@ class Segformer(Head):
         self.classify = Classifier(config.channels, num_classes, config.dropout)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        first, *others = (project(x) for project, x in zip(self.project, features, strict=True))
-        resized = [resize_like(x, first, align_corners=self.align_corners) for x in others]
-        return self.classify(self.fuse(torch.cat([first, *resized], dim=1)))
+        projected = [project(x) for project, x in zip(self.project, features, strict=True)]
+        return self.classify(self.fuse(join_like_first(projected, align_corners=self.align_corners)))

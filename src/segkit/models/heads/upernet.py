@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from segkit.config.heads import UPerNetConfig
@@ -11,7 +10,7 @@ from segkit.layers.conv import ConvNormAct
 from segkit.layers.fpn import add_top_down
 from segkit.layers.pyramid import PyramidPooling
 from segkit.models.heads.base import Head
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first
 from segkit.registry import HEADS
 from segkit.types import FeatureSpec
 
@@ -46,5 +45,4 @@ class UPerNet(Head):
         top = self.fuse_pooled(self.pool(features[-1]))
         *lower, top = add_top_down([*laterals, top], mode="bilinear", align_corners=self.align_corners)
         levels = [*(smooth(x) for smooth, x in zip(self.smooth, lower, strict=True)), top]
-        resized = [resize_like(x, levels[0], align_corners=self.align_corners) for x in levels[1:]]
-        return self.classify(self.fuse(torch.cat([levels[0], *resized], dim=1)))
+        return self.classify(self.fuse(join_like_first(levels, align_corners=self.align_corners)))

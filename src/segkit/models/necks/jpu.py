@@ -9,7 +9,7 @@ from segkit.config.heads import JPUConfig
 from segkit.errors import ConfigError, Problem
 from segkit.layers.conv import ConvNormAct
 from segkit.models.necks.base import Neck
-from segkit.ops.resize import resize_like
+from segkit.ops.resize import join_like_first
 from segkit.registry import NECKS
 from segkit.types import FeatureSpec
 
@@ -49,7 +49,7 @@ class JPU(Neck):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         narrow = [convolve(x) for convolve, x in zip(self.narrow, features[-len(self.narrow) :], strict=True)]
-        joined = torch.cat([resize_like(x, narrow[0], align_corners=self.align_corners) for x in narrow], dim=1)
+        joined = join_like_first(narrow, align_corners=self.align_corners)
         return [*features[:-1], torch.cat([branch(joined) for branch in self.branches], dim=1)]
 
 

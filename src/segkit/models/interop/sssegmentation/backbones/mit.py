@@ -4,11 +4,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from segkit.config.backbones import MixVisionTransformerConfig
-from segkit.models.interop.sssegmentation.backbones.reading import Arguments, BackboneMap, by, staged
+from segkit.models.interop.sssegmentation.backbones.reading import (
+    REDUCING_BLOCK,
+    Arguments,
+    BackboneMap,
+    by,
+    query_apart,
+    staged,
+)
 from segkit.models.interop.sssegmentation.rules import Rules
 
 
@@ -22,9 +28,7 @@ def _read_mit(given: Arguments) -> dict[str, Any]:
         "sr_ratios": given.take("sr_ratios", (8, 4, 2, 1)),
         "mlp_ratio": float(given.take("mlp_ratio", 4)),
         "qkv_bias": given.take("qkv_bias", True),
-        "dropout": given.take("drop_rate", 0.0),
-        "attention_dropout": given.take("attn_drop_rate", 0.0),
-        "drop_path": given.take("drop_path_rate", 0.0),
+        **given.dropouts(drop_path=0.0),
         "norm_eps": given.layer_norm_eps(1e-6),
         "out_indices": given.indices((0, 1, 2, 3), 4),
     }
@@ -32,12 +36,7 @@ def _read_mit(given: Arguments) -> dict[str, Any]:
 
 def _mit_rules(config: MixVisionTransformerConfig) -> Rules:
     parts = {
-        "norm1": "norm1",
-        "norm2": "norm2",
-        "attn.attn": "attn",
-        "attn.attn.out_proj": "attn.proj",
-        "attn.sr": "attn.sr",
-        "attn.norm": "attn.norm",
+        **REDUCING_BLOCK,
         "ffn.layers.0": "mlp.fc1",
         "ffn.layers.1": "mlp.dwconv",
         "ffn.layers.4": "mlp.fc2",
@@ -52,15 +51,9 @@ def _mit_rules(config: MixVisionTransformerConfig) -> Rules:
 
 
 def _mit_tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    if match := re.fullmatch(r"(.*)\.in_proj_(weight|bias)", name):
-        owner, leaf = match.groups()
-        query, key, value = tensor.chunk(3)
-        yield f"{owner}.q.{leaf}", query
-        yield f"{owner}.kv.{leaf}", torch.cat([key, value])
-    elif re.search(r"mlp\.fc\d\.weight$", name):
-        yield name, tensor.flatten(1)  # their linear layers are 1x1 convolutions
-    else:
-        yield name, tensor
+    if re.search(r"mlp\.fc\d\.weight$", name):
+        tensor = tensor.flatten(1)  # their linear layers are 1x1 convolutions
+    yield from query_apart(name, tensor)
 
 
 MAPS: Mapping[str, BackboneMap] = {

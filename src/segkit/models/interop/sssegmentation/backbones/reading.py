@@ -1,8 +1,10 @@
 """What the families of backbones share: reading their arguments, and naming what becomes of their parameters."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from segkit.config.backbones import BackboneConfig
@@ -14,6 +16,15 @@ from segkit.models.interop.sssegmentation.rules import Rules, rename
 DROPPED = ""
 """Our side of a rule whose tensors have no counterpart, or belong to stages that the config leaves out."""
 
+REDUCING_BLOCK: Mapping[str, str] = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attn.attn": "attn",
+    "attn.attn.out_proj": "attn.proj",
+    "attn.sr": "attn.sr",
+    "attn.norm": "attn.norm",
+}
+"""Parts of a block whose queries look at fewer keys and values, before its feed forward network."""
 
 SHARED_SLOPE: Mapping[str, Mapping[str, Any]] = {"PReLU": {"per_channel": False}}
 """torch's own default, where we have a slope for each channel."""
@@ -72,6 +83,14 @@ class Arguments:
             "grad_checkpointing": self.take("use_checkpoint", False),
         }
 
+    def dropouts(self, *, drop_path: float) -> dict[str, float]:
+        """Shares that a transformer drops in training; ``drop_path`` is their default."""
+        return {
+            "dropout": self.take("drop_rate", 0.0),
+            "attention_dropout": self.take("attn_drop_rate", 0.0),
+            "drop_path": self.take("drop_path_rate", drop_path),
+        }
+
     def norm(self) -> NormConfig | None:
         """Their normalisation of convolutions; None if the segmentor's is used."""
         return self.layer("norm", self.take("norm_cfg", None))
@@ -116,6 +135,17 @@ Transform = Callable[[str, Tensor], Iterator[tuple[str, Tensor]]]
 def as_is(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The usual transform: values are stored as ours are."""
     yield name, tensor
+
+
+def query_apart(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Cuts what makes queries, keys and values of an attention: the queries' share has a layer of its own here."""
+    if match := re.fullmatch(r"(.*)\.in_proj_(weight|bias)", name):
+        owner, leaf = match.groups()
+        query, key, value = tensor.chunk(3)
+        yield f"{owner}.q.{leaf}", query
+        yield f"{owner}.kv.{leaf}", torch.cat([key, value])
+    else:
+        yield name, tensor
 
 
 class BackboneMap(NamedTuple):

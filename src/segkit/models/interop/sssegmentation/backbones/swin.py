@@ -27,9 +27,7 @@ def _read_swin(given: Arguments) -> dict[str, Any]:
         "window_size": given.take("window_size", 7),
         "mlp_ratio": float(given.take("mlp_ratio", 4)),
         "qkv_bias": given.take("qkv_bias", True),
-        "dropout": given.take("drop_rate", 0.0),
-        "attention_dropout": given.take("attn_drop_rate", 0.0),
-        "drop_path": given.take("drop_path_rate", 0.1),
+        **given.dropouts(drop_path=0.1),
         "norm_eps": given.layer_norm_eps(),
         "out_indices": given.indices((0, 1, 2, 3), 4),
     }

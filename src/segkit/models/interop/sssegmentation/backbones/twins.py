@@ -1,14 +1,18 @@
 """Twins: PCPVT and SVT."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from segkit.config.backbones import PCPVTConfig, SVTConfig, TwinsConfig
-from segkit.models.interop.sssegmentation.backbones.reading import DROPPED, Arguments, BackboneMap, by, staged
+from segkit.models.interop.sssegmentation.backbones.reading import (
+    DROPPED,
+    REDUCING_BLOCK,
+    Arguments,
+    BackboneMap,
+    by,
+    query_apart,
+    staged,
+)
 from segkit.models.interop.sssegmentation.rules import Rules
 
 
@@ -22,9 +26,7 @@ def _read(given: Arguments, widths: tuple[int, ...], stage_norm: bool) -> dict[s
         "embed_dims": embed_dims,
         "sr_ratios": given.take("sr_ratios", (8, 4, 2, 1))[:stages],
         "stage_norm": given.take("norm_after_stage", stage_norm),
-        "dropout": given.take("drop_rate", 0.0),
-        "attention_dropout": given.take("attn_drop_rate", 0.0),
-        "drop_path": given.take("drop_path_rate", 0.0),
+        **given.dropouts(drop_path=0.0),
         "norm_eps": given.layer_norm_eps(),
         "out_indices": given.indices(tuple(range(stages)), stages),
     }
@@ -53,12 +55,7 @@ def _floats(values: tuple[float, ...]) -> tuple[float, ...]:
 
 def _rules(config: TwinsConfig) -> Rules:
     parts = {
-        "norm1": "norm1",
-        "norm2": "norm2",
-        "attn.attn": "attn",
-        "attn.attn.out_proj": "attn.proj",
-        "attn.sr": "attn.sr",
-        "attn.norm": "attn.norm",
+        **REDUCING_BLOCK,
         "attn.qkv": "attn.qkv",
         "attn.proj": "attn.proj",
         "ffn.layers.0.0": "mlp.fc1",
@@ -74,17 +71,7 @@ def _rules(config: TwinsConfig) -> Rules:
     return staged(rules, config)
 
 
-def _tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    if match := re.fullmatch(r"(.*)\.in_proj_(weight|bias)", name):
-        owner, leaf = match.groups()
-        query, key, value = tensor.chunk(3)
-        yield f"{owner}.q.{leaf}", query
-        yield f"{owner}.kv.{leaf}", torch.cat([key, value])
-    else:
-        yield name, tensor
-
-
 MAPS: Mapping[str, BackboneMap] = {
-    "PCPVT": BackboneMap(PCPVTConfig, _read_pcpvt, by(_rules), _tensor),
-    "SVT": BackboneMap(SVTConfig, _read_svt, by(_rules), _tensor),
+    "PCPVT": BackboneMap(PCPVTConfig, _read_pcpvt, by(_rules), query_apart),
+    "SVT": BackboneMap(SVTConfig, _read_svt, by(_rules), query_apart),
 }
