@@ -320,3 +320,7 @@ def test_mixed_precision_is_that_of_the_configuration(tmp_path: Path, image: NDA
     half.model.forward = lambda x: seen.append(forward(x).dtype) or forward(x)  # type: ignore[func-returns-value]
     assert half(image).probs.dtype == np.float32
     assert set(seen) == {torch.bfloat16}
+
+
+def test_a_predictor_says_what_it_is(predictor: Predictor) -> None:
+    assert repr(predictor) == "Predictor(FCN on TIMMBackbone, 7 classes, on cpu)"

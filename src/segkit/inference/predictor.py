@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -65,6 +65,11 @@ class Predictor:
         self.pipeline = build_pipeline(saved.config, "val")
         padding = [t.output_size for t in saved.config.dataset.val_transforms.values() if isinstance(t, PaddingConfig)]
         self._pad_to = padding[-1] if padding else None
+
+    def __repr__(self) -> str:
+        parts: Sequence[Any] = (self.config.head, self.config.backbone)
+        model = " on ".join(part.type for part in parts)
+        return f"Predictor({model}, {len(self.info.names)} classes, on {self.device})"
 
     @overload
     def __call__(self, images: Source) -> Prediction: ...
