@@ -3,21 +3,32 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from support.runs import tiny_config
+from torch import nn
+from torch.optim import Optimizer
 
 from segkit.config.datasets import FolderDatasetConfig
 from segkit.config.segmentor import SegmentorConfig
-from segkit.config.training import DataloaderConfig
+from segkit.config.training import (
+    AdamWConfig,
+    DataloaderConfig,
+    OptimizerConfig,
+    PolySchedulerConfig,
+    SGDConfig,
+    WarmupConfig,
+)
 from segkit.config.transforms import NormalizeConfig
 from segkit.engine.diagnostics import Diagnostics
 from segkit.engine.launch import train
 from segkit.engine.step import TrainStep
 from segkit.errors import TrainingError
+from segkit.optim.schedulers import PolyScheduler, Scheduler
 
 
 @pytest.fixture
@@ -60,7 +71,7 @@ def test_labels_that_teach_nothing(
 
 
 def test_nothing_is_said_of_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train(tiny_config(scheduler={"max_epochs": 2}), tmp_path / "run")
+    train(tiny_config(scheduler={"max_epochs": 6}), tmp_path / "run")
     assert warnings_of(capsys.readouterr().out) == []
 
 
@@ -107,6 +118,81 @@ def test_a_gradient_that_is_not_finite_is_left_out_if_configured(
     result = train(tiny_config(scheduler={"max_epochs": 1}, trainer={"non_finite": "skip"}), tmp_path / "run")
     assert "its gradient is not; the step is left out" in capsys.readouterr().out
     assert result.step == 4
+
+
+SMALL = "next to no weight has changed in the 20 steps and more before step "
+
+
+@pytest.mark.parametrize("optimizer", [SGDConfig(lr=1e-12, momentum=0.9), AdamWConfig(lr=1e-12)])
+def test_a_rate_too_small_for_float32(
+    optimizer: OptimizerConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told once, after the warm-up, whether the steps are small by themselves or for a small gradient."""
+    warmup = WarmupConfig(type="linear", length=8, ratio=1e-6)
+    train(tiny_config(scheduler={"max_epochs": 8, "optimizer": optimizer, "warmup": warmup}), tmp_path / "run")
+    (said,) = warnings_of(capsys.readouterr().out)
+    assert said.startswith(f"warning: {SMALL}25: the updates are smaller than float32 resolves beside the weights; ")
+    assert "raise scheduler.optimizer.lr (the rate is " in said
+    assert "e-13, where the gradient's norm is " in said
+
+
+def diagnose(optimizer: Optimizer, scheduler: Scheduler, *, every: int = 1, start: int = 0) -> list[str]:
+    """What is said of a training by a gradient of 1, with a log line every so many steps."""
+    said: list[str] = []
+    diagnostics = Diagnostics(("a", "b"), DataloaderConfig(), say=said.append)
+    diagnostics.schedule(scheduler, optimizer)
+    for step in range(start, scheduler.total_steps):
+        rate = scheduler.apply(optimizer, step)
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.grad = torch.ones_like(p)
+        optimizer.step()
+        if (step + 1) % every == 0:
+            record = {"data_wait": 0.0, "step": step + 1, "step_s": 0.1, "lr": rate, "grad_norm": 1.0}
+            diagnostics.line(record, None)
+    return [line for line in said if SMALL in line]
+
+
+def poly(**options: Any) -> Scheduler:
+    return PolyScheduler(PolySchedulerConfig(**{"max_steps": 400} | options), 100)
+
+
+def sgd(*parameters: nn.Parameter, lr: float = 0.01, **options: Any) -> Optimizer:
+    return torch.optim.SGD([{"params": list(parameters), "lr_multiplier": 1.0, **options}], lr=lr)
+
+
+def weight() -> nn.Parameter:
+    return nn.Parameter(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize(
+    ("options", "start"),
+    [
+        ({}, 0),
+        ({"warmup": WarmupConfig(type="linear", length=300, ratio=1e-6), "min_lr": 0.0}, 0),  # tiny steps at first
+        ({"power": 9.0, "min_lr": 0.0, "optimizer": SGDConfig(lr=1e-4)}, 0),  # and at last
+        ({"power": 9.0, "min_lr": 0.0}, 360),  # a run that goes on there
+        ({"optimizer": SGDConfig(lr=2e-7)}, 0),  # just enough for float32
+    ],
+)
+@pytest.mark.parametrize("every", [1, 7, 50])
+def test_no_false_alarm(options: dict[str, Any], start: int, every: int) -> None:
+    assert diagnose(sgd(weight()), poly(**options), every=every, start=start) == []
+
+
+@pytest.mark.parametrize("every", [1, 7, 50])
+def test_weights_that_stand_still(every: int) -> None:
+    (said,) = diagnose(sgd(weight()), poly(optimizer=SGDConfig(lr=1e-12)), every=every)
+    told = next(step for step in range(every, 400, every) if step - every >= 20)
+    assert f"before step {told}: " in said
+
+
+def test_what_is_meant_to_stand_still_is_not_looked_at() -> None:
+    frozen, bias = weight(), nn.Parameter(torch.ones(8))
+    assert diagnose(sgd(frozen, lr_multiplier=0.0), poly()) == []
+    assert diagnose(sgd(bias), poly(optimizer=SGDConfig(lr=1e-12))) == []
+    groups = [{"params": [frozen], "lr_multiplier": 0.0}, {"params": [weight()], "lr_multiplier": 1.0}]
+    assert diagnose(torch.optim.SGD(groups, lr=0.01), poly()) == []
 
 
 @pytest.mark.parametrize(

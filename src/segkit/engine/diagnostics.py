@@ -1,9 +1,11 @@
 """What looks wrong in a running training: said once, with the remedy. Nothing here ends the run."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -20,6 +22,45 @@ _PATIENCE_S = 20.0
 _TINY_SCALE = 2.0**-8
 """A loss scale below this one means that gradients overflow whatever the scaler tries."""
 _PROBES = 1000
+_SAMPLED = 16
+"""Weights, spread over the model, of which a few rows are compared."""
+_ROWS = 4
+_WINDOW = 20
+"""Steps between the comparison's ends: float16's scaler may leave out some, and a batch may teach nothing."""
+_STILL = 0.01
+"""Share of numbers that change in spite of a vanishing rate: those near 0, which resolve any update."""
+
+
+class Movement:
+    """Compares a few weights before and after some steps, once: a log line takes a copy, and a later one looks again.
+
+    Args:
+        optimizer: whose weights; frozen ones and those whose rate is always 0 are not looked at.
+        highest: rate of the whole schedule. From half of it on updates count: a warm-up is over, the end far away.
+    """
+
+    def __init__(self, optimizer: Optimizer, highest: float) -> None:
+        groups = [group for group in optimizer.param_groups if group.get("lr_multiplier") != 0]
+        weights = [p for group in groups for p in group["params"] if p.ndim > 1]  # biases near 0 move at any rate
+        self.weights = weights[:: math.ceil(len(weights) / _SAMPLED) or 1]
+        self.least = highest / 2
+        self._before: tuple[int, list[Tensor]] | None = None
+        self._done = not self.weights or highest == 0
+
+    def look(self, step: int, rate: float) -> float | None:
+        """The share of the numbers looked at that changed, when it is known; waits for the device then, once."""
+        if self._done:
+            return None
+        if self._before is None:
+            if rate >= self.least:
+                self._before = step, [p.detach()[:_ROWS].clone() for p in self.weights]
+            return None
+        since, before = self._before
+        if step - since < _WINDOW:
+            return None
+        changed = [(p.detach()[:_ROWS] != old).float().flatten() for p, old in zip(self.weights, before, strict=True)]
+        self._before, self._done = None, True
+        return torch.cat(changed).mean().item()
 
 
 class Diagnostics:
@@ -46,11 +87,14 @@ class Diagnostics:
         self._steps = 0
         self._slow_s = 0.0
         self._last_line = 0
+        self._movement: Movement | None = None
 
     def schedule(self, scheduler: Scheduler, optimizer: Optimizer) -> None:
-        """Rates of 0, which train nothing."""
+        """Rates of 0, which train nothing; and from when on the weights must be seen to move."""
         probes = range(0, scheduler.total_steps, max(scheduler.total_steps // _PROBES, 1))
-        still = sum(scheduler.lr_at(step) == 0 for step in probes) / len(probes)
+        rates = [scheduler.lr_at(step) for step in probes]
+        still = rates.count(0) / len(rates)
+        self._movement = Movement(optimizer, max(rates))
         if still > 0.01:
             self._once("lr", f"the learning rate is 0 in {still:.0%} of all steps; check scheduler")
         frozen = sum(len(group["params"]) for group in optimizer.param_groups if group.get("lr_multiplier") == 0)
@@ -96,6 +140,18 @@ class Diagnostics:
         if loss_scale is not None and loss_scale < _TINY_SCALE:
             text = f"float16: the loss scale fell to {loss_scale:.3g}, as gradients overflow again and again"
             self._once("scale", f"{text}; use amp.dtype=bfloat16, or lower scheduler.optimizer.lr")
+
+        if self._movement is not None:
+            moved = self._movement.look(record["step"], record["lr"])
+            if moved is not None and moved < _STILL:
+                self._once("small", self._small(record))
+
+    def _small(self, record: Mapping[str, Any]) -> str:
+        norm = record["grad_norm"]
+        told = "" if norm is None else f", where the gradient's norm is {norm:.3g}"
+        text = f"next to no weight has changed in the {_WINDOW} steps and more before step {record['step']}"
+        why = "the updates are smaller than float32 resolves beside the weights"
+        return f"{text}: {why}; raise scheduler.optimizer.lr (the rate is {record['lr']:.3g}{told})"
 
     def _slow_data(self, wait: float) -> str:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
