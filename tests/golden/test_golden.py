@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import ties
 import torch
-from kinds import transforms
+from kinds import mmseg_losses, transforms
 
 DATA = Path(__file__).parent / "data"
 SLOW = ("seg_lraspp", "bb_resnet101", "seg_fcn_unet", "seg_pspnet_unet")  # large images, large models
@@ -47,6 +47,14 @@ def test_every_deterministic_transform_is_compared() -> None:
     left_out = [s["key"] for s in settings if transforms.config_of(s) is None]
     assert left_out == ["25_Padding"]  # swaps the sides for upright images
     assert len({s["type"] for s in settings}) == 17
+
+
+def test_most_of_the_other_reference_s_losses_are_compared() -> None:
+    settings = json.loads((DATA / "mmseg_losses.json").read_text())["settings"]
+    compared = {s["type"] for s in settings} - mmseg_losses.LEFT_OUT
+    assert compared == set(mmseg_losses.TERMS)
+    names = {d.name.split()[0] for d in check.check(DATA / "mmseg_losses.json")}
+    assert len(names) == 89
 
 
 def test_the_fill_is_the_reference_s(shared: Callable[..., Path]) -> None:

@@ -11,6 +11,7 @@ from segkit.config.losses import (
     FocalLossConfig,
     LovaszLossConfig,
     OHEMConfig,
+    TverskyLossConfig,
 )
 from segkit.losses.cross_entropy import cross_entropy, hard_pixels
 from segkit.registry import LOSSES
@@ -115,6 +116,16 @@ def test_dice() -> None:
     assert value(DiceLossConfig(use_sigmoid=False)) == pytest.approx(expected)
     naive = 1 - (2 * overlap + 1e-3) / (3 + 3 + 1e-3)
     assert value(DiceLossConfig(use_sigmoid=False, naive=True)) == pytest.approx(naive)
+
+
+def test_tversky() -> None:
+    right = [sum(PROBS[i][k] for i in range(3) if LABELS[i] == k) for k in range(3)]
+    false = [sum(PROBS[i][k] for i in range(3) if LABELS[i] != k) for k in range(3)]
+    missed = [sum(1 - PROBS[i][k] for i in range(3) if LABELS[i] == k) for k in range(3)]
+    index = [(r + 1) / (r + 0.2 * f + 0.9 * m + 1) for r, f, m in zip(right, false, missed, strict=True)]
+    assert value(TverskyLossConfig(alpha=0.2, beta=0.9)) == pytest.approx(1 - sum(index) / 3)
+    weighted = sum(w * (1 - i) for w, i in zip((1, 2, 3), index, strict=True)) / 3
+    assert value(TverskyLossConfig(alpha=0.2, beta=0.9, class_weights=(1, 2, 3))) == pytest.approx(weighted)
 
 
 @pytest.mark.parametrize("classes", ["present", "all", (0, 2)])

@@ -79,6 +79,23 @@ class DiceLossConfig(LossConfig):
 
 
 @component
+class TverskyLossConfig(LossConfig):
+    """1 - the overlap of each class, where missed and wrong pixels count differently (arXiv:1706.05721)."""
+
+    type: Literal["TverskyLoss"] = "TverskyLoss"
+    use_sigmoid: bool = False
+    """Treat each class as a yes/no question of its own; with one class always."""
+    alpha: NonNegativeFloat = 0.3
+    """What a pixel counts that is wrongly taken for the class."""
+    beta: NonNegativeFloat = 0.7
+    """What a pixel of the class counts that is missed; alpha = beta = 0.5 is Dice."""
+    smooth: PositiveFloat = 1.0
+    """Pixels added to both sides of the ratio, which keep it finite where nothing is predicted and nothing is true."""
+    class_weights: ClassWeights = None
+    """A factor for each class; the mean is over their number."""
+
+
+@component
 class LovaszLossConfig(LossConfig):
     """Lovász extension of the Jaccard loss (Berman et al., 2018, arXiv:1705.08790)."""
 

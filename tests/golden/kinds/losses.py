@@ -20,7 +20,7 @@ Arguments = dict[str, Any]
 
 
 def matches(case: Case) -> bool:
-    return "settings" in case and "multi_onehot" in case.get("inputs", {})
+    return "settings" in case and {"multi_onehot", "multi_flat"} <= case.get("inputs", {}).keys()
 
 
 @torch.enable_grad()
