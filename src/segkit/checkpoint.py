@@ -1,14 +1,14 @@
 """The checkpoint file: tensors and plain data only, whole or absent."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segkit.errors import CheckpointError
+from segkit.errors import CheckpointError, some_of
 from segkit.tensor_files import (
     is_safetensors,
     pack_safetensors,
@@ -25,7 +25,6 @@ VERSION = 1
 _PLAIN = (bool, int, float, str, bytes)  # exactly: numpy's floats are floats too, but would be pickled as numpy's
 _PARTS = {"config": dict, "classes": list, "palette": list, "model": dict}
 _OPTIONAL = dict.fromkeys(("ema", "metrics", "scores", "progress", "label_values", "source", "optimizer", "log"), dict)
-_SHOWN = 3
 
 
 def write_checkpoint(path: Path, payload: Mapping[str, Any]) -> None:
@@ -101,19 +100,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pa
     wrong += [f"{name} is missing" for name in own if name not in weights]
     wrong += [f"{name} is unknown here" for name in weights if name not in own]
     if wrong:
-        raise CheckpointError(f"{path}: weights of another model: {some_of(wrong)}")
+        raise CheckpointError(f"{path}: weights of another model: {some_of(wrong, 3, between='; ')}")
     model.load_state_dict(weights)
 
 
 def shape_text(value: Tensor) -> str:
     """A tensor's shape for messages, as in 64x3x7x7."""
     return "x".join(map(str, value.shape)) or "a scalar"
-
-
-def some_of(lines: Sequence[str]) -> str:
-    """The first lines, and how many more there are."""
-    more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return "; ".join(lines[:_SHOWN]) + more
 
 
 def _with_metadata(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Any]:

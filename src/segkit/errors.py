@@ -92,3 +92,9 @@ class SweepError(SegkitError):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         self.exit_code = exit_code
         super().__init__(message)
+
+
+def some_of(words: Sequence[str], most: int = 5, *, between: str = ", ") -> str:
+    """The first ``most`` of many names, values or lines, and how many more there are; for messages."""
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return between.join(words[:most]) + more

@@ -1,11 +1,15 @@
 """What the commands that start from a checkpoint have in common: their arguments."""
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from segkit.errors import CheckpointError, ConfigError, Problem
+
+Change = Callable[[dict[str, Any]], None]
 
 _PROCESSES = "trainer.devices"
 
@@ -38,6 +42,22 @@ def require_checkpoint(path: str) -> None:
     """
     if not Path(path).exists():
         raise CheckpointError(f"{path}: no such checkpoint")
+
+
+def looks_several_times(args: argparse.Namespace, lines: Sequence[str]) -> bool:
+    """Whether each image is looked at several times, as one of the arguments or a change of its settings asks for."""
+    return bool(args.tta) or any(line.lstrip("+").startswith("inference.tta") for line in lines)
+
+
+def on_devices(change: Change, device: str | None, processes: int) -> Change:
+    """The change of a configuration, and where several processes are to compute: each takes a device of this kind."""
+
+    def change_too(tree: dict[str, Any]) -> None:
+        change(tree)
+        if device and (processes > 1 or "LOCAL_RANK" in os.environ):
+            tree["trainer"] = {**tree["trainer"], "accelerator": device.split(":")[0]}
+
+    return change_too
 
 
 def take_processes(lines: Sequence[str]) -> tuple[int, list[str]]:

@@ -13,7 +13,7 @@ from segkit.cli.data_survey import add_dataset_arguments, composed, survey
 from segkit.config.checks import named_losses
 from segkit.config.component import type_name
 from segkit.config.segmentor import SegmentorConfig
-from segkit.errors import DatasetError
+from segkit.errors import DatasetError, some_of
 
 if TYPE_CHECKING:
     from segkit.data.scan import Finding
@@ -94,9 +94,8 @@ def _print(surveys: "Sequence[Survey]", lines: dict[str, str]) -> None:
         table.add_row(name, *cells)
     Console().print(table)
     for found in surveys:
-        sizes = ", ".join(f"{h} x {w} ({n})" for (h, w), n in found.sizes.most_common(4))
-        more = f" and {len(found.sizes) - 4} more" if len(found.sizes) > 4 else ""
-        print(f"{found.split}: {found.found.total} samples, height x width: {sizes}{more}; {', '.join(found.dtypes)}")
+        sizes = some_of([f"{h} x {w} ({n})" for (h, w), n in found.sizes.most_common()], 4)
+        print(f"{found.split}: {found.found.total} samples, height x width: {sizes}; {', '.join(found.dtypes)}")
     for what, line in lines.items():
         print(f"{what}:\n  {line}")
 

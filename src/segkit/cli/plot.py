@@ -6,8 +6,8 @@ from pathlib import Path
 
 from segkit.cli.errors import user_errors
 from segkit.engine.curves import DEFAULT_KEYS, PICTURES, choose_panels, draw_panels, read_runs, to_csv
-from segkit.engine.run import write_text
 from segkit.errors import SegkitError
+from segkit.files import write_file
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,8 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         panels = choose_panels(runs, args.keys or (names if table else _default_keys(names)))
         try:
             if table:
-                args.output.parent.mkdir(parents=True, exist_ok=True)
-                write_text(args.output, to_csv(runs, list(dict.fromkeys(n for part in panels.values() for n in part))))
+                write_file(args.output, to_csv(runs, list(dict.fromkeys(n for part in panels.values() for n in part))))
             else:
                 draw_panels(runs, panels, args.output, axis=args.x, smooth=args.smooth)
         except OSError as error:

@@ -1,12 +1,18 @@
 """``segkit-predict``: what a trained model sees in files. Torch is imported when the arguments have been checked."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segkit.cli.arguments import add_model_arguments, is_override, require_checkpoint, take_processes
+from segkit.cli.arguments import (
+    add_model_arguments,
+    is_override,
+    looks_several_times,
+    on_devices,
+    require_checkpoint,
+    take_processes,
+)
 from segkit.cli.errors import user_errors
 from segkit.config.spelling import hint
 from segkit.data.inputs import SUFFIXES, find_jobs
@@ -46,23 +52,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         tiffs = [job for job in jobs if job.source.suffix.lower() in (".tif", ".tiff")]
         if "geotiff" in save and args.save != "all" and not tiffs:
             raise SegkitError("--save geotiff: no input is a TIFF, which has the georeference")
-        from segkit.config.overrides import Tree, changes
+        from segkit.config.overrides import changes
         from segkit.engine.predictions.outputs import Looks
         from segkit.engine.predictions.run import Request, segment_files
         from segkit.inference.saved import SavedModel
 
-        change = changes(lines)
+        change = on_devices(changes(lines), args.device, processes)
 
-        def change_tree(tree: Tree) -> None:
-            change(tree)
-            if args.device and (processes > 1 or "LOCAL_RANK" in os.environ):  # each takes a device of this kind
-                tree["trainer"] = {**tree["trainer"], "accelerator": args.device.split(":")[0]}
-
-        saved = SavedModel.read(args.checkpoint, change_tree)
+        saved = SavedModel.read(args.checkpoint, change)
         request = Request(
             Looks(output, save, args.opacity, args.half),
             weights=args.weights,
-            tta=args.tta or any(line.lstrip("+").startswith("inference.tta") for line in lines),
+            tta=looks_several_times(args, lines),
             device=args.device,
             processes=processes,
             overwrite=args.overwrite,

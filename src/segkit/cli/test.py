@@ -11,12 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segkit.cli.arguments import add_model_arguments, is_override, require_checkpoint, take_processes
+from segkit.cli.arguments import (
+    add_model_arguments,
+    is_override,
+    looks_several_times,
+    on_devices,
+    require_checkpoint,
+    take_processes,
+)
 from segkit.cli.errors import user_errors
-from segkit.config.overrides import Tree, changes
+from segkit.config.overrides import changes
 from segkit.config.spelling import hint
 from segkit.data.target import check_target
 from segkit.errors import CheckpointError, ConfigError, Problem, SegkitError
+from segkit.files import write_file
 
 if TYPE_CHECKING:
     from segkit.engine.evaluate import Evaluation, Request
@@ -46,18 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise ConfigError([Problem(option, f"is of one checkpoint (got {len(paths)}); --report DIR takes several")])
         if args.submission:
             _require_submission(args, processes)
-        change = changes(lines)
+        change = on_devices(changes(lines), args.device, processes)
         from segkit.engine.evaluate import Request
         from segkit.inference.saved import SavedModel
 
-        def change_tree(tree: Tree) -> None:
-            change(tree)
-            if args.device and (processes > 1 or "LOCAL_RANK" in os.environ):  # each takes a device of this kind
-                tree["trainer"] = {**tree["trainer"], "accelerator": args.device.split(":")[0]}
-
-        models = [SavedModel.read(path, change_tree) for path in paths]
+        models = [SavedModel.read(path, change) for path in paths]
         _require_same_classes(models)
-        tta = args.tta or any(line.lstrip("+").startswith("inference.tta") for line in lines)
+        tta = looks_several_times(args, lines)
         images = ("images",) if args.report or len(paths) > 1 else ()
         split = args.split or models[0].config.dataset.val_split
         ranked = _RANKED if args.report else 0
@@ -229,7 +232,6 @@ def _tell(
     from rich.console import Console
 
     from segkit.engine.report import class_table
-    from segkit.engine.run import write_text
 
     weights, scores = saved.choose(request.weights), found.scores
     looks = "several looks" if request.tta else "one look"
@@ -256,8 +258,7 @@ def _tell(
         },
     }
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, json.dumps(tree, indent=2) + "\n")
+        write_file(output, json.dumps(tree, indent=2) + "\n")
     except OSError as error:
         raise SegkitError(f"{output}: cannot be written ({error.strerror})") from error
     print(f"cost:     {found.image_s:.3g} s an image, {found.memory_gb:.2f} GB of memory at most")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.data.io import Array
-from segkit.errors import ConfigError, DatasetError
+from segkit.errors import ConfigError, DatasetError, some_of
 from segkit.types import IGNORE_INDEX, Sample
 
 MAX_CLASSES = 254
@@ -101,8 +101,7 @@ class LabelMap:
 
     def describe(self, unknown: Mapping[int, int], *, two_values: bool = False) -> str:
         """What is wrong with these values (value -> number of pixels), and the line that would mend it."""
-        shown = ", ".join(f"{value} ({count} pixels)" for value, count in list(unknown.items())[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        shown = some_of([f"{value} ({count} pixels)" for value, count in unknown.items()])
         verb = "value {} is" if len(unknown) == 1 else "values {} are"
         line = self.remedy(unknown, two_values=two_values)
         if not line:
@@ -111,7 +110,7 @@ class LabelMap:
             advice = f"a mask of 0 and 255 needs `{line}`"
         else:
             advice = f"if they do not count: `{line}`"
-        return f"label {verb.format(shown + more)} neither a class (0 to {self.ids - 1}) nor ignored; {advice}"
+        return f"label {verb.format(shown)} neither a class (0 to {self.ids - 1}) nor ignored; {advice}"
 
     def remedy(self, unknown: Mapping[int, int], *, two_values: bool = False) -> str:
         """The line for the ``dataset`` section that gives these values a meaning; "" where they are too many."""

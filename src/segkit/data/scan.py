@@ -1,7 +1,6 @@
 """What looks at samples add up to: mistakes with their remedies, where they are still cheap."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from segkit.data.labels import LabelMap
 from segkit.data.look import Look, look_at
-from segkit.errors import DatasetError
+from segkit.errors import DatasetError, some_of
 from segkit.types import IGNORE_INDEX, Dataset
 
 _SHOWN = 8
@@ -120,7 +119,8 @@ class Findings:
         found = [self._wrong(kind, skip_errors) for kind in self.wrong]
         found += [*self._never_labelled(), *self._unlabelled()]
         if self.all_ignored and len(self.all_ignored) < self.read:
-            text = f"all pixels are ignored in {len(self.all_ignored)} of {self.total}: {some(self.all_ignored)}"
+            shown = some_of(self.all_ignored, _SHOWN)
+            text = f"all pixels are ignored in {len(self.all_ignored)} of {self.total}: {shown}"
             found.append(Finding("all_ignored", "warning", text, tuple(self.all_ignored)))
         if self.read > len(self.unlabelled) and not any(f.severity == "error" for f in found):
             found += self._unseen()
@@ -192,7 +192,7 @@ class Findings:
         unseen = tuple(name for name, count in zip(names, counts.tolist(), strict=True) if not count)
         if not unseen:
             return []
-        text = f"{len(unseen)} of {len(names)} classes do not occur in {self.read} labels: {some(unseen)}"
+        text = f"{len(unseen)} of {len(names)} classes do not occur in {self.read} labels: {some_of(unseen, _SHOWN)}"
         return [Finding("unseen_classes", "warning", text, unseen)]
 
 
@@ -209,9 +209,3 @@ def scan_labels(dataset: Dataset, n: int, *, skip_errors: bool = False) -> ScanR
     for index in indices.tolist():
         found.add(look_at(dataset, index))
     return found.judge(skip_errors=skip_errors)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -12,7 +12,7 @@ from typing import Literal
 from segkit.config.spelling import hint
 from segkit.engine.records import Record, read_log, scalars
 from segkit.engine.run import RunFolder
-from segkit.errors import ConfigError, Problem, SegkitError
+from segkit.errors import ConfigError, Problem, SegkitError, some_of
 
 Axis = Literal["step", "hours"]
 PICTURES = (".png", ".svg", ".pdf")
@@ -76,9 +76,7 @@ def choose_panels(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[st
         panels[key] = exact or [n for n in names if fnmatchcase(n, key) or fnmatchcase(short[n], key)]
         if not panels[key]:
             known = sorted(set(short.values()))
-            listed = ", ".join(known[:20]) + (
-                f" and {len(known) - 20} more; --list shows all" if len(known) > 20 else ""
-            )
+            listed = some_of(known, 20) + ("; --list shows all" if len(known) > 20 else "")
             problems.append(Problem(f"--keys {key}", f"no figure is called so{hint(key, known)}; known: {listed}"))
     if problems:
         raise ConfigError(problems)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from segkit import dist
 from segkit.config.training import DataloaderConfig
 from segkit.engine.watch import Report
+from segkit.errors import some_of
 from segkit.optim.schedulers import Scheduler
 
 _SHOWN = 8
@@ -106,8 +107,8 @@ class Diagnostics:
         """Looks at the labels of a step."""
         if not report.seen.any() and "ignored" not in self._said:
             ids = [name for names in dist.gather_objects(list(report.names)) for name in names]
-            shown = ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
-            text = f"step {report.step}: every pixel of the batch is ignored, so it teaches nothing: {shown}"
+            text = f"step {report.step}: every pixel of the batch is ignored, so it teaches nothing: "
+            text += some_of(ids, _SHOWN)
             self._once("ignored", f"{text}; check dataset.label_map and the fill of labels, or enlarge the batch")
         if self._steps < self.horizon:
             self._seen = report.seen if self._seen is None else self._seen | report.seen
@@ -120,10 +121,9 @@ class Diagnostics:
         ids = range(len(self.names)) if len(self.names) > 1 else range(1, 2)
         absent = [name for name, i in zip(self.names, ids, strict=True) if not seen[i]]
         if absent:
-            more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
             text = f"{len(absent)} of {len(self.names)} classes never occurred in {self.horizon} steps"
             remedy = "they cannot be learnt; check dataset.label_map, the split, and the crop"
-            self._once("unseen", f"{text}: {', '.join(absent[:_SHOWN])}{more}; {remedy}")
+            self._once("unseen", f"{text}: {some_of(absent, _SHOWN)}; {remedy}")
 
     def line(self, record: Mapping[str, Any], loss_scale: float | None) -> None:
         """Looks at the figures of a logged line.

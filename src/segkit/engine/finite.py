@@ -9,7 +9,7 @@ from torch.nn.utils import get_total_norm
 
 from segkit import dist
 from segkit.engine.watch import Report
-from segkit.errors import TrainingError
+from segkit.errors import TrainingError, some_of
 
 _SHOWN = 8
 _REMEDY = "lower scheduler.optimizer.lr, set trainer.clip_grad_norm, or use bfloat16 in place of float16"
@@ -47,9 +47,8 @@ class FiniteGuard:
         if report.bad_names is not None:
             names = [name for names in dist.gather_objects(list(report.bad_names)) for name in names]
             terms = ", ".join(f"{name} {value:g}" for name, value in report.terms.items() if not math.isfinite(value))
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            samples = f"samples: {', '.join(names[:_SHOWN])}{more}"
-            self._refuse(f"step {report.step}: the loss is not finite ({terms}); {samples}")
+            samples = some_of(names, _SHOWN)
+            self._refuse(f"step {report.step}: the loss is not finite ({terms}); samples: {samples}")
             return False
         if report.grad_norm is not None and not math.isfinite(report.grad_norm) and not self.scales:
             self._refuse(f"step {report.step}: the loss is finite ({report.loss:g}), but its gradient is not")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segkit.engine.progress import Progress
+from segkit.files import write_file
 
 Record = Mapping[str, Any]
 
@@ -31,9 +32,7 @@ def cut_log(file: Path, position: Progress) -> list[dict[str, Any]]:
         for record in read_log(file)
         if record["step"] <= (position.step if record["kind"] == "train" else position.evaluated_step)
     ]
-    temporary = file.with_name(f"{file.name}.tmp")
-    temporary.write_text("".join(json.dumps(record) + "\n" for record in done), encoding="utf-8")
-    temporary.replace(file)
+    write_file(file, "".join(json.dumps(record) + "\n" for record in done))
     return done
 
 

@@ -18,6 +18,7 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.config.validate import validate
 from segkit.errors import TrainingError, TrainingStopped
+from segkit.files import write_file
 
 try:
     import fcntl
@@ -127,8 +128,7 @@ class RunFolder:
     def freeze(self, config: SegmentorConfig, machine: int) -> None:
         """Writes the configuration as a machine of this number is to read it."""
         file = self.frozen(machine)
-        file.parent.mkdir(exist_ok=True)
-        write_text(file, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
+        write_file(file, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
     def discard_if_unused(self) -> None:
         """Removes the folder again if training failed before it wrote anything."""
@@ -226,7 +226,7 @@ def write_result(folder: RunFolder, result: RunResult, details: Mapping[str, Any
         "time_s": round(result.time_s, 3),
         **details,
     }
-    write_text(folder.metrics, json.dumps(tree, indent=2) + "\n")
+    write_file(folder.metrics, json.dumps(tree, indent=2) + "\n")
 
 
 def read_figures(folder: RunFolder) -> dict[str, Any]:
@@ -251,7 +251,7 @@ def result_of(folder: RunFolder, figures: Mapping[str, Any]) -> RunResult:
 def write_stop(folder: RunFolder, error: TrainingStopped, *, step: int) -> None:
     """Notes that the run stopped on request."""
     tree = {"text": str(error), "exit_code": error.exit_code, "step": step}
-    write_text(folder.stopped, json.dumps(tree, indent=2) + "\n")
+    write_file(folder.stopped, json.dumps(tree, indent=2) + "\n")
 
 
 def read_stop(folder: RunFolder) -> TrainingStopped | None:
@@ -260,10 +260,3 @@ def read_stop(folder: RunFolder) -> TrainingStopped | None:
         return None
     tree = json.loads(folder.stopped.read_text(encoding="utf-8"))
     return TrainingStopped(tree["text"], tree["exit_code"])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -19,7 +19,7 @@ from segkit.config.component import to_plain
 from segkit.config.segmentor import SegmentorConfig
 from segkit.engine.charts import Points, Scale, line_chart, spark_line
 from segkit.engine.records import Record
-from segkit.engine.run import write_text
+from segkit.files import write_file
 from segkit.inference.confusion import confusion_svg, most_confused
 from segkit.inference.drawing import Pixels, data_uri, mask_classes, overlay
 from segkit.inference.gallery import Exhibit, Gallery
@@ -104,7 +104,7 @@ def change_state(page: Path, state: State, patience_s: float = 0.0) -> None:
         text = page.read_text("utf-8")
         known = re.search(r'data-patience="(\d+)"', text)
         badge = _badge(state, max(patience_s, float(known[1]) if known else 0.0))
-        write_text(page, re.sub(r'<span class="state [^>]*>[^<]*</span>', badge, text, count=1))
+        write_file(page, re.sub(r'<span class="state [^>]*>[^<]*</span>', badge, text, count=1))
 
 
 def _badge(state: State, patience_s: float) -> Markup:

@@ -13,8 +13,8 @@ from segkit.engine.log import RunLog
 from segkit.engine.progress import Progress
 from segkit.engine.records import Record, read_log
 from segkit.engine.report import draw_overlays
-from segkit.engine.run import write_text
 from segkit.engine.run_page import RunView, State, change_state, duration, render_page
+from segkit.files import write_file
 from segkit.inference.gallery import Gallery
 from segkit.metrics.scores import Scores
 from segkit.types import ClassInfo
@@ -125,7 +125,7 @@ class Showcase:
             command=f"segkit-predict {folder.best if folder.best.exists() else folder.last} YOUR_IMAGES",
         )
         try:
-            write_text(folder.report, render_page(view))
+            write_file(folder.report, render_page(view))
         except OSError as error:  # a full disk ends a training where it must save, not here
             log.say(f"{folder.report} could not be written: {error}")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from segkit.checkpoint import load_weights, read_checkpoint, shape_text, some_of
-from segkit.errors import CheckpointError
+from segkit.checkpoint import load_weights, read_checkpoint, shape_text
+from segkit.errors import CheckpointError, some_of
 
 LEAST_BACKBONE = 0.9
 """Share of the backbone's weights that must fit: below it, the file is of another backbone."""
@@ -43,7 +43,7 @@ def init_weights(model: nn.Module, path: Path, *, strict: bool = False) -> str:
     lost = [name for name in backbone if name not in fitting]
     if len(lost) > (1 - LEAST_BACKBONE) * len(backbone):
         text = f"{len(lost)} of {len(backbone)} weights of the backbone are absent or of another shape"
-        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {some_of(lost)}")
+        raise CheckpointError(f"{path}: not a checkpoint of this backbone: {text}: {some_of(lost, 3, between='; ')}")
     model.load_state_dict(fitting, strict=False)
     return "\n".join((f"{path}: loaded {_parts(own, fitting)}", *_rest(own, weights, fitting)))
 
@@ -69,5 +69,4 @@ def _rest(own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fitting: Mapp
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
-    more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-    return [f"  {title}: {'; '.join(lines[:_SHOWN])}{more}"] if lines else []
+    return [f"  {title}: {some_of(lines, _SHOWN, between='; ')}"] if lines else []

@@ -21,7 +21,7 @@ from segkit.engine.outcome import Outcome, outcome_of_error, outcome_of_failures
 from segkit.engine.prepare import prepared, prepared_beside, run_folder
 from segkit.engine.process import ROUND
 from segkit.engine.run import RunFolder, RunResult, read_figures, read_stop, result_of
-from segkit.errors import ConfigError, TrainingStopped
+from segkit.errors import ConfigError, TrainingStopped, some_of
 
 _OWN = (
     *("trainer.run_dir", "trainer.node_rank", "trainer.rendezvous", "trainer.devices", "trainer.num_threads"),
@@ -76,8 +76,8 @@ def _require_same(first: Mapping[str, Any], own: Mapping[str, Any], rank: int) -
     """Machines that train different things would give nonsense, or wait for each other for ever."""
     lines = [line for line in changed_options(first, own) if not line.startswith(_OWN)]
     if lines:
-        more = f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-        text = f"machine {rank} was started with other options than machine 0: {'; '.join(lines[:_SHOWN])}{more}"
+        shown = some_of(lines, _SHOWN, between="; ")
+        text = f"machine {rank} was started with other options than machine 0: {shown}"
         raise ConfigError(f"{text}; start the same command on each")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segkit.checkpoint import read_checkpoint, shape_text, some_of, write_checkpoint
+from segkit.checkpoint import read_checkpoint, shape_text, write_checkpoint
 from segkit.config.changes import changed_options
-from segkit.errors import CheckpointError
+from segkit.errors import CheckpointError, some_of
 
 
 def average_checkpoints(paths: Sequence[Path], target: Path) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def average_checkpoints(paths: Sequence[Path], target: Path) -> dict[str, Any]:
         other = read_checkpoint(path)
         if other["classes"] != first["classes"]:
             lines = changed_options(_by_id(first["classes"]), _by_id(other["classes"]), "class")
-            raise CheckpointError(f"{path}: other classes than {paths[0]}: {some_of(lines)}")
+            raise CheckpointError(f"{path}: other classes than {paths[0]}: {some_of(lines, 3, between='; ')}")
         means[0].add(other["model"], path, paths[0])
         if len(means) > 1 and other.get("ema"):
             means[1].add(other["ema"], path, paths[0])
@@ -78,7 +78,7 @@ class _Mean:
         ]
         wrong += [f"{name} is not in {base}" for name in weights if name not in self.first]
         if wrong:
-            raise CheckpointError(f"{path}: another model than {base}: {some_of(wrong)}")
+            raise CheckpointError(f"{path}: another model than {base}: {some_of(wrong, 3, between='; ')}")
         self.count += 1
         for name, value in weights.items():
             kept = self.sums[name]

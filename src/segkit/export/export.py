@@ -7,6 +7,7 @@ from segkit.errors import ExportError, SegkitError
 from segkit.export.deployable import Deployment
 from segkit.export.formats import EVERYTHING, FORMATS, Dynamic
 from segkit.export.verify import Trial, first_line, other_shapes, verify
+from segkit.files import whole_file
 
 
 def export(
@@ -35,18 +36,13 @@ def export(
     """
     form = FORMATS[kind]
     example = deployment.example(size, max(batch, 2) if dynamic.batch else batch)
-    temporary = path.with_name(f".{path.stem}.tmp{form.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(kind, deployment, example, dynamic, temporary)
-        tried = other_shapes(size, len(example), dynamic) if shapes is None else shapes
-        trials = verify(deployment, form.load(temporary), tried)
-        temporary.replace(path)
+        with whole_file(path, form.suffix) as temporary:
+            _write(kind, deployment, example, dynamic, temporary)
+            tried = other_shapes(size, len(example), dynamic) if shapes is None else shapes
+            return verify(deployment, form.load(temporary), tried)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return trials
 
 
 def _write(kind: str, deployment: Deployment, example: object, dynamic: Dynamic, path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from segkit.errors import ExportError
 from segkit.export.formats import require
+from segkit.files import write_file
 
 Shape = tuple[int, int, int, int]
 
@@ -70,10 +71,7 @@ def build_engine(onnx_path: Path, engine_path: Path, profile: Profile, *, half: 
         command = profile.command(onnx_path, engine_path, half=half)
         text = f"tensorrt is not installed here; on the machine with the GPU: pip install tensorrt, or {command}"
         raise ExportError(text) from None
-    serialized = _build(trt, onnx_path.read_bytes(), profile, half=half)
-    temporary = engine_path.with_name(f".{engine_path.name}.tmp")
-    temporary.write_bytes(serialized)
-    temporary.replace(engine_path)
+    write_file(engine_path, _build(trt, onnx_path.read_bytes(), profile, half=half))
 
 
 def _build(trt: Any, graph: bytes, profile: Profile, *, half: bool) -> bytes:

@@ -12,6 +12,7 @@ from segkit import dist
 from segkit.metrics.boundary import BoundaryCounts
 from segkit.metrics.calibration import Calibration
 from segkit.metrics.images import ImageScores
+from segkit.metrics.scores import mean_of_defined
 
 NAMES = ("boundary", "calibration", "images")
 """What can be asked for."""
@@ -80,7 +81,7 @@ class Further:
         per_class, overall, reliability, images = {}, {}, None, None
         if self.boundary is not None:
             per_class = dict(self.boundary.sum_over_ranks(self.device).per_class())
-            overall = {f"m{name}": _mean(values) for name, values in per_class.items()}
+            overall = {f"m{name}": mean_of_defined(values) for name, values in per_class.items()}
         if self.calibration is not None:
             total = self.calibration.sum_over_ranks()
             overall["calibration_error"], reliability = total.error, total.curve()
@@ -89,9 +90,3 @@ class Further:
             rows = sorted((row for part in dist.gather_objects(own) for row in part), key=lambda row: row[0])
             images = ImageScores(tuple(name for name, _ in rows), np.stack([counts for _, counts in rows]))
         return FurtherScores(per_class, overall, reliability, images)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Over the classes for which it is defined."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else float("nan")

@@ -85,7 +85,7 @@ def compute_scores(matrix: ConfusionMatrix, *, beta: float = 1.0, missed_fscore:
         "recall": recall,
     }
     overall["fwiou"] = _share(np.nansum(labelled * per_class["iou"]), labelled.sum())
-    overall |= {mean: _mean(per_class[figure]) for mean, figure in MEANS.items()}
+    overall |= {mean: mean_of_defined(per_class[figure]) for mean, figure in MEANS.items()}
     return Scores(per_class, overall, labelled.astype(np.int64), confusion)
 
 
@@ -98,7 +98,7 @@ def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else math.nan
 
 
-def _mean(values: Values) -> float:
+def mean_of_defined(values: Values) -> float:
     """The mean of the defined values; nan if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else math.nan

@@ -13,7 +13,7 @@ from segkit.config.channels import seen_channels
 from segkit.config.checks import crop_size
 from segkit.config.component import type_name
 from segkit.config.segmentor import SegmentorConfig
-from segkit.errors import ConfigError, Problem
+from segkit.errors import ConfigError, Problem, some_of
 from segkit.models.segmentor import Segmentor
 
 _SIZE = (256, 256)
@@ -66,7 +66,7 @@ def _unread(config: SegmentorConfig, reading: Reading, names: Sequence[str]) -> 
     kinds = {"head": type_name(type(config.head))}
     kinds |= {f"auxiliary.{name}": type_name(type(aux.head)) for name, aux in config.auxiliary.items()}
     read = ", ".join(f"{head} ({kinds[head]}) reads {_listed(levels)}" for head, levels in reading.read.items())
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    shown = some_of(names, _SHOWN)
     if not reading.needed:
         return f"no feature depends on its parameters {shown}, which would never be trained; take them out"
     which = "feature" if len(reading.needed) == 1 else "features"

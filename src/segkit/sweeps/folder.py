@@ -11,8 +11,9 @@ from typing import Any
 from segkit.config.component import to_plain
 from segkit.config.launcher import SlurmConfig
 from segkit.config.segmentor import SegmentorConfig
-from segkit.engine.run import RunFolder, write_text
+from segkit.engine.run import RunFolder
 from segkit.errors import SweepError
+from segkit.files import write_file
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Job:
 
     def note_failure(self, text: str, exit_code: int) -> None:
         """Notes why the job ended in vain."""
-        write_text(self.failed, json.dumps({"text": text, "exit_code": exit_code}, indent=2) + "\n")
+        write_file(self.failed, json.dumps({"text": text, "exit_code": exit_code}, indent=2) + "\n")
 
     def read_failure(self) -> tuple[str, int] | None:
         """(what was said, exit code) if the job ended in vain."""
@@ -56,7 +57,7 @@ class Job:
     def write(self) -> None:
         """Writes what is known of the job into its folder."""
         tree = {"number": self.number, "overrides": list(self.overrides), "slurm_id": self.slurm_id}
-        write_text(self.folder.path / _JOB, json.dumps(tree, indent=2) + "\n")
+        write_file(self.folder.path / _JOB, json.dumps(tree, indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Job":
@@ -107,7 +108,7 @@ class SweepFolder:
             "options": None if options is None else to_plain(options),
             "directory": str(Path.cwd()),
         }
-        write_text(self.info, json.dumps(tree, indent=2) + "\n")
+        write_file(self.info, json.dumps(tree, indent=2) + "\n")
 
     def read(self) -> dict[str, Any]:
         """What :meth:`create` wrote.

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from segkit.engine.run import write_text
 from segkit.errors import SegkitError, TrainingStopped
+from segkit.files import write_file
 from segkit.sweeps.folder import Job
 from segkit.sweeps.job import clean_environment, run_job
 
@@ -83,7 +83,7 @@ def _is_stuck(job: Job) -> bool:
     before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     saved = last.stat().st_mtime_ns if last.exists() else 0
     starts = before["starts"] + 1 if before.get("saved") == saved else 1
-    write_text(file, json.dumps({"saved": saved, "starts": starts}) + "\n")
+    write_file(file, json.dumps({"saved": saved, "starts": starts}) + "\n")
     return starts > _FRUITLESS
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from segkit.config.datasets import COCOVOCSUBDatasetConfig
 from segkit.data.datasets.base import FileDataset, Record
 from segkit.data.datasets.files import find_place
-from segkit.data.datasets.missing import some, stop_or_tell
+from segkit.data.datasets.missing import stop_or_tell
 from segkit.data.io import read_bytes
-from segkit.errors import DatasetError
+from segkit.errors import DatasetError, some_of
 from segkit.registry import DATASETS
 
 _MIN_PIXELS = 1000
@@ -60,7 +60,7 @@ class COCOVOCSUBDataset(FileDataset):
         missing = [p.file for p in pictures if not (folder / p.file).is_file()]
         if missing:
             text = f"{len(missing)} of {len(pictures)} images that {place.names} names are not in {folder}"
-            stop_or_tell(config, f"{text}: {some(missing)}", missing)
+            stop_or_tell(config, f"{text}: {some_of(missing)}", missing)
         gone = set(missing)
         self._pictures = {Path(p.file).stem: p for p in pictures if p.file not in gone}
         super().__init__(config, split, [Record(n, folder / p.file, place.names) for n, p in self._pictures.items()])

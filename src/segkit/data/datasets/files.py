@@ -10,8 +10,8 @@ from segkit.config.component import type_name
 from segkit.config.datasets import DatasetConfig, Layout, Split
 from segkit.config.spelling import hint
 from segkit.data.datasets.base import Record
-from segkit.data.datasets.missing import some, stop_or_tell
-from segkit.errors import DatasetError
+from segkit.data.datasets.missing import stop_or_tell
+from segkit.errors import DatasetError, some_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".ppm", ".webp")
 Files = dict[str, list[Path]]
@@ -183,12 +183,12 @@ def listed(place: Place, images: Mapping[str, Path], config: DatasetConfig) -> l
     names = [_id_of(line, ending, place.layout.id_width) for line in read_names(path)]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        text = f"names {some(twice)} more than once; to see samples more often, set dataset.repeat_times"
+        text = f"names {some_of(twice)} more than once; to see samples more often, set dataset.repeat_times"
         raise DatasetError(f"{path}: {text}")
     missing = [name for name in names if name not in images]
     if missing:
         text = f"{len(missing)} of {len(names)} images that {path} names are not in {place.first_folder()}"
-        stop_or_tell(config, f"{text}: {some(missing)}{hint(missing[0], images)}", missing)
+        stop_or_tell(config, f"{text}: {some_of(missing)}{hint(missing[0], images)}", missing)
     return [name for name in names if name in images]
 
 
@@ -244,10 +244,10 @@ def pair(
     if bare:
         near = hint(bare[0], orphans or labels)
         wanted = [pattern.replace("{id}", name) for name in bare]
-        told.append(f"{len(bare)} of {len(names)} images have no label: {some(wanted)}{near}")
+        told.append(f"{len(bare)} of {len(names)} images have no label: {some_of(wanted)}{near}")
         cases += wanted
     if orphans:
-        told.append(f"{len(orphans)} of {len(labels)} labels have no image: {some(orphans)}")
+        told.append(f"{len(orphans)} of {len(labels)} labels have no image: {some_of(orphans)}")
         cases += [f"{name}, a label" for name in orphans]
     if told:
         stop_or_tell(config, f"{where}: {'; '.join(told)}", cases, strict=bool(bare) or strict)

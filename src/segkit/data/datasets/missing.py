@@ -11,7 +11,6 @@ from segkit.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = 5
 WAY_OUT = "mend it, or go on without them with dataset.on_error=skip"
 
 
@@ -64,9 +63,3 @@ def stop_or_tell(config: DatasetConfig, text: str, names: Sequence[str], *, stri
         raise DatasetError(f"{text}; {WAY_OUT}")
     else:
         logger.warning("%s; they are left out", text)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -5,9 +5,9 @@ import numpy as np
 from segkit.config.datasets import VSPWDatasetConfig
 from segkit.data.datasets.base import FileDataset, Record
 from segkit.data.datasets.files import Place, find_place, read_names, records_at
-from segkit.data.datasets.missing import some, stop_or_tell
+from segkit.data.datasets.missing import stop_or_tell
 from segkit.data.orders import OneOfEach, Order
-from segkit.errors import DatasetError
+from segkit.errors import DatasetError, some_of
 from segkit.registry import DATASETS
 
 
@@ -23,7 +23,7 @@ class VSPWDataset(FileDataset):
         empty = [name for name, frames in videos.items() if not frames]
         if empty:
             text = f"{len(empty)} of {len(videos)} videos that {place.names} names have no frames in {place.root}/data"
-            stop_or_tell(config, f"{text}: {some(empty)}", empty)
+            stop_or_tell(config, f"{text}: {some_of(empty)}", empty)
         super().__init__(config, split, [record for frames in videos.values() for record in frames])
         ends = np.cumsum([len(frames) for frames in videos.values()])
         self._videos = [group for group in np.split(np.arange(len(self), dtype=np.int64), ends[:-1]) if len(group)]

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from segkit.config.datasets import known_classes
 from segkit.data.io import read_color_label, read_image
-from segkit.data.prepare.pictures import Pixels, for_each, some_files, write_png, write_whole
+from segkit.data.prepare.pictures import Pixels, for_each, some_files, write_png
 from segkit.data.prepare.recipe import Place
 from segkit.errors import DatasetError
+from segkit.files import write_file
 
 _ISPRS = ((0, 0, 0), (255, 255, 255), (0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0))
 """Boundary, impervious surface, building, low vegetation, tree, car, clutter; the position is the value."""
@@ -108,7 +109,7 @@ def isaid(place: Place) -> None:
     for path in sorted((place.work / "test").rglob("P*.png")):
         target = place.root / "img_dir" / "test" / path.name
         if not target.exists():
-            write_whole(target, path.read_bytes())
+            write_file(target, path.read_bytes())
 
 
 def _masks(folder: Path) -> list[Path]:
@@ -122,7 +123,7 @@ def _each_image(place: Place, jobs: Sequence[Any], convert: Callable[[Any], None
         done = place.work / "done" / Path(job).stem
         if not done.exists():
             convert(job)
-            write_whole(done, b"")
+            write_file(done, b"")
 
     for_each(jobs, "tiles of images", place, once)
 

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segkit.data.prepare.recipe import Place
 from segkit.errors import DatasetError
+from segkit.files import write_file
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
@@ -40,23 +41,13 @@ def read_picture(path: Path, mode: str) -> Pixels:
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:
     """Writes (H, W) or (H, W, 3) RGB pixels; the file is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = pixels[..., ::-1] if pixels.ndim == 3 else pixels
-    data = cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes()
-    write_whole(path, data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    write_file(path, cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes())
 
 
 def write_list(path: Path, names: Iterable[str]) -> None:
     """Writes a name a line."""
-    write_whole(path, "".join(f"{name}\n" for name in names).encode())
+    write_file(path, "".join(f"{name}\n" for name in names))
 
 
 def for_each(items: Sequence[T], what: str, place: Place, function: Callable[[T], None]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 from segkit.data.prepare.fetch import digest_of, download, verify
-from segkit.data.prepare.pictures import write_whole
 from segkit.data.prepare.recipe import Archive, Convert, Place, Recipe, Say, Unpack
 from segkit.data.prepare.unpack import unpack
 from segkit.errors import DatasetError
+from segkit.files import write_file
 
 STATE = ".segkit-prepare.json"
 WORK = ".work"
@@ -44,7 +44,7 @@ class _State:
             raise DatasetError(f"{path}: is damaged; delete it, and the same command starts over") from None
 
     def write(self) -> None:
-        write_whole(self.path, json.dumps({"archives": self.archives, "done": self.done}, indent=1).encode())
+        write_file(self.path, json.dumps({"archives": self.archives, "done": self.done}, indent=1))
 
 
 def prepare(

@@ -6,7 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from segkit.engine.predictions.ledger import Record, write_whole
+from segkit.engine.predictions.ledger import Record
+from segkit.files import write_file
 from segkit.types import ClassInfo
 
 
@@ -23,7 +24,7 @@ def write_gallery(output: Path, records: Sequence[Record], info: ClassInfo) -> P
     cards = [_card(record) for record in records if "gallery" in record.files]
     classes = [{"name": n, "color": f"rgb({r} {g} {b})"} for n, (r, g, b) in zip(info.names, info.palette, strict=True)]
     path = output / "gallery.html"
-    write_whole(path, page.get_template("gallery.html").render(cards=cards, classes=classes))
+    write_file(path, page.get_template("gallery.html").render(cards=cards, classes=classes))
     return path
 
 

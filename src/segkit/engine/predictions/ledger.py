@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from segkit.data.inputs import Job, free_name
-from segkit.errors import SegkitError
+from segkit.errors import SegkitError, some_of
+from segkit.files import write_file
 
 _LINES = "predictions"
 _SETTINGS = "predictions.settings.json"
@@ -85,7 +86,7 @@ class Ledger:
             elif before is not None:
                 _refuse_others(output, before, json.loads(json.dumps(settings)))
             ledger.join()
-            write_whole(note, json.dumps(settings, indent=2) + "\n")
+            write_file(note, json.dumps(settings, indent=2) + "\n")
         except OSError as error:
             raise SegkitError(f"{output}: cannot be written ({error.strerror})") from error
         return ledger
@@ -127,7 +128,7 @@ class Ledger:
         joined = self.output / f"{_LINES}.jsonl"
         found = {record.target: record for path in parts for record in _lines(path)}
         self.records = {target: found[target] for target in sorted(found)}
-        write_whole(joined, "".join(json.dumps(asdict(record)) + "\n" for record in self.records.values()))
+        write_file(joined, "".join(json.dumps(asdict(record)) + "\n" for record in self.records.values()))
         for path in parts:
             if path != joined:
                 path.unlink()
@@ -136,13 +137,6 @@ class Ledger:
         """The joined file first: what processes noted since is newer."""
         own = [self.output / f"{_LINES}.jsonl", *sorted(self.output.glob(f"{_LINES}.*.jsonl"))]
         return [path for path in own if path.exists()]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text so that ``path`` holds the old one or all of the new."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _lines(path: Path) -> list[Record]:
@@ -159,9 +153,8 @@ def _refuse_others(output: Path, before: Mapping[str, Any], now: Mapping[str, An
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     if not changed:
         return
-    shown = [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in changed[:_SHOWN]]
-    more = f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-    text = f"{output}: holds results of other options ({'; '.join(shown)}{more})"
+    shown = [f"{key} was {_short(before.get(key))}, is {_short(now.get(key))}" for key in changed]
+    text = f"{output}: holds results of other options ({some_of(shown, _SHOWN, between='; ')})"
     raise SegkitError(f"{text}; use another --output, or --overwrite to do them again")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from segkit.errors import SegkitError
+from segkit.files import whole_file
 from segkit.inference.drawing import Pixels, mask_classes, overlay, to_rgb
 from segkit.inference.prediction import Prediction
 from segkit.inference.rasters.segment import RasterResult
@@ -62,20 +63,16 @@ def kinds_for(kind: str, save: frozenset[str], *, tiff: bool) -> list[str]:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary path, of the same suffix, that becomes ``path`` if the block ends well.
+    """As :func:`~segkit.files.whole_file`.
 
     Raises:
         SegkitError: the disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            yield temporary
     except OSError as error:
         raise SegkitError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_image(looks: Looks, prediction: Prediction, target: str, kinds: list[str], source: Path) -> dict[str, str]:

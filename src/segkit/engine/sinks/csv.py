@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.engine.records import last_steps, table
-from segkit.engine.run import write_text
 from segkit.engine.sinks.base import Opening, Sink, Status
+from segkit.files import write_file
 
 
 class CsvSink(Sink):
@@ -42,7 +42,7 @@ class CsvSink(Sink):
 
     def _write_table(self, kind: str, header: list[str], rows: list[list[str]]) -> None:
         self._headers[kind] = header
-        write_text(self._folder.table(kind), "".join(_line(cells) for cells in (header, *rows)))
+        write_file(self._folder.table(kind), "".join(_line(cells) for cells in (header, *rows)))
 
     def _write_image(self, name: str, image: NDArray[np.uint8], step: int) -> None:
         """A table shows none."""

@@ -2,7 +2,8 @@
 
 import json
 
-from segkit.engine.run import RunFolder, write_text
+from segkit.engine.run import RunFolder
+from segkit.files import write_file
 
 
 def read_identity(folder: RunFolder, service: str, place: str) -> str | None:
@@ -14,7 +15,7 @@ def read_identity(folder: RunFolder, service: str, place: str) -> str | None:
 def write_identity(folder: RunFolder, service: str, place: str, identity: str) -> None:
     """Keeps the id."""
     known = _read(folder) | {service: {"place": place, "id": identity}}
-    write_text(folder.identities, json.dumps(known, indent=2) + "\n")
+    write_file(folder.identities, json.dumps(known, indent=2) + "\n")
 
 
 def _read(folder: RunFolder) -> dict[str, dict[str, str]]:

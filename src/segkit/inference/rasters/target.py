@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segkit.errors import SegkitError
+from segkit.files import whole_file, write_file
 from segkit.inference.rasters.source import Georeference
 from segkit.types import IGNORE_INDEX
 
@@ -67,9 +68,7 @@ class Plane:
     def finish(self, left: int, rows: int) -> None:
         """Notes that so many rows of a strip are complete."""
         self.rows[str(left)] = rows
-        temporary = self._note.with_name(f"{self._note.name}.tmp")
-        temporary.write_text(json.dumps({"settings": self.settings, "rows": self.rows}), encoding="utf-8")
-        temporary.replace(self._note)
+        write_file(self._note, json.dumps({"settings": self.settings, "rows": self.rows}))
 
     def read(self, top: int, bottom: int) -> Pixels:
         """(bottom - top, W) class ids."""
@@ -121,12 +120,8 @@ def write_tiff(
             counts[:] += np.bincount(rows.ravel(), minlength=256)
             yield top, rows
 
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
+    with whole_file(path) as temporary:
         write(bands(), temporary, (height, width), palette, place)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return counts
 
 

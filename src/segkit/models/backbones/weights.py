@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from segkit.config.backbones import BackboneConfig
-from segkit.errors import CheckpointError
+from segkit.errors import CheckpointError, some_of
 from segkit.models.interop.sssegmentation.backbones import backbone_state
 from segkit.tensor_files import read_tensor_file
 
@@ -108,15 +108,15 @@ def load_weights(backbone: nn.Module, config: BackboneConfig) -> None:
     if found_there < LEAST_FIT * len(network):
         raise CheckpointError(
             f"backbone.weights: {path} fits only {found_there} of {len(network)} tensors of the network "
-            f"(absent or of another shape: {_some(left)}); it is of another model"
+            f"(absent or of another shape: {some_of(left)}); it is of another model"
         )
     backbone.load_state_dict(fitting, strict=False)
     logger.info("backbone.weights: %d of %d tensors from %s", len(fitting), len(own), path)
     if left:
-        logger.warning("backbone.weights: not in %s, so left at random: %s", path, _some(left))
+        logger.warning("backbone.weights: not in %s, so left at random: %s", path, some_of(left))
     spare = sorted(name for name in found.keys() - own.keys() if not name.endswith("num_batches_tracked"))
     if spare:
-        logger.info("backbone.weights: in the file, but not in the backbone: %s", _some(spare))
+        logger.info("backbone.weights: in the file, but not in the backbone: %s", some_of(spare))
 
 
 def read_state(path: Path) -> State:
@@ -167,10 +167,6 @@ def _adapt_stem(state: State, own: State, in_channels: int) -> State:
 
 def _fitting(state: State, own: State) -> State:
     return {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _no_weights(config: BackboneConfig) -> CheckpointError:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from segkit.config.component import type_name
 from segkit.config.segmentor import SegmentorConfig
-from segkit.errors import CheckpointError
+from segkit.errors import CheckpointError, some_of
 from segkit.models.interop.sssegmentation.backbones import backbone_state
 from segkit.models.interop.sssegmentation.head_map import ENLARGING
 from segkit.models.interop.sssegmentation.heads import map_of
@@ -74,9 +74,4 @@ def _rules(config: SegmentorConfig) -> Rules:
 
 
 def _listing(problems: Mapping[str, list[str]]) -> str:
-    parts = []
-    for kind, names in problems.items():
-        if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            parts.append(f"{len(names)} {kind} ({', '.join(names[:_SHOWN])}{more})")
-    return "; ".join(parts)
+    return "; ".join(f"{len(names)} {kind} ({some_of(names, _SHOWN)})" for kind, names in problems.items() if names)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segkit.config.backbones import BackboneConfig
 from segkit.config.spelling import hint
-from segkit.errors import CheckpointError, ConfigError, Problem
+from segkit.errors import CheckpointError, ConfigError, Problem, some_of
 from segkit.models.interop.sssegmentation.backbones.reading import DROPPED, Arguments, BackboneMap
 
 __all__ = ["backbone_config", "backbone_maps", "backbone_state"]
@@ -57,8 +57,7 @@ def backbone_state(state: Mapping[str, Tensor], config: BackboneConfig) -> dict[
     renamed = entry.rename(state, config)
     unknown = [name for name in state if name not in renamed]
     if unknown:
-        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
-        raise CheckpointError(f"not of this {entry.config.__name__}: {', '.join(unknown[:8])}{more}")
+        raise CheckpointError(f"not of this {entry.config.__name__}: {some_of(unknown, 8)}")
     ours: dict[str, Tensor] = {}
     for theirs, name in renamed.items():
         if not name.startswith(f"{DROPPED}."):
