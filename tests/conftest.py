@@ -21,3 +21,12 @@ def shared() -> Callable[..., Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small model as it starts."""
+    from support.checkpoints import write_untrained
+    from support.runs import tiny_config
+
+    return write_untrained(tmp_path_factory.mktemp("run") / "best.pt", tiny_config())

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.checkpoints import write_untrained
 from support.runs import tiny_config
 
 from segkit.build import build_segmentor
@@ -20,11 +19,6 @@ from segkit.config.inference import InferenceConfig
 
 def run(*arguments: object) -> None:
     benchmark.main(["model", *map(str, arguments)])
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_untrained(tmp_path_factory.mktemp("run") / "best.pt", tiny_config())
 
 
 def test_complexity_grows_with_the_image() -> None:

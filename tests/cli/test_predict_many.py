@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.checkpoints import write_untrained
 from support.commands import exit_code
-from support.runs import tiny_config
 
 import segkit
 from segkit.cli.predict import main
 from segkit.inference.video import Video, VideoWriter
 
 run = partial(exit_code, main)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_untrained(tmp_path_factory.mktemp("run") / "best.pt", tiny_config())
 
 
 @pytest.fixture

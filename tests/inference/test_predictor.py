@@ -28,11 +28,6 @@ from segkit.inference.video import Video, VideoWriter
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_untrained(tmp_path_factory.mktemp("run") / "best.pt", tiny_config())
-
-
-@pytest.fixture(scope="module")
 def predictor(checkpoint: Path) -> Predictor:
     return segkit.load(checkpoint, device="cpu")
 

@@ -9,6 +9,7 @@ from support import slurm
 from support.sweeps import TINY, segkit, states
 
 from segkit.sweeps.folder import SweepFolder, swept
+from segkit.sweeps.status import JobStatus
 
 
 @pytest.mark.slow
@@ -29,27 +30,20 @@ def test_joblib_runs_jobs_side_by_side(tmp_path: Path) -> None:
     assert [state.state for state in states(tmp_path / "sweep")] == ["done", "failed"]
 
 
+def search_twice(folder: Path, *options: str) -> list[JobStatus]:
+    """How two trials of Optuna with a learning rate between bounds ended, which both ended well."""
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "scheduler.optimizer.lr=interval(0.001,0.1)")
+    done = segkit("train", "-m", *TINY, *search, *options, "hydra.sweep.dir=sweep", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = states(folder / "sweep")
+    assert [state.state for state in found] == ["done", "done"]
+    return found
+
+
 @pytest.mark.slow
 def test_optuna_looks_for_the_best_metric(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install hydra-optuna-sweeper")
-    search = (
-        "hydra/sweeper=optuna",
-        "hydra.sweeper.n_trials=2",
-        "hydra.sweeper.n_jobs=1",
-        "hydra.sweeper.sampler.seed=1",
-    )
-    done = segkit(
-        "train",
-        "-m",
-        *TINY,
-        *search,
-        "scheduler.optimizer.lr=interval(0.001,0.1)",
-        "hydra.sweep.dir=sweep",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = states(tmp_path / "sweep")
-    assert [state.state for state in found] == ["done", "done"]
+    found = search_twice(tmp_path, "hydra.sweeper.n_jobs=1", "hydra.sweeper.sampler.seed=1")
     assert swept([state.job for state in found]) == ["scheduler.optimizer.lr"]
     best = yaml.safe_load((tmp_path / "sweep" / "optimization_results.yaml").read_text())
     assert best["best_value"] == max(state.value for state in found if state.value is not None)
@@ -80,18 +74,5 @@ def test_the_stock_submitit_launcher_runs_the_frozen_jobs(tmp_path: Path) -> Non
 def test_optuna_searches_on_slurm(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="pip install hydra-optuna-sweeper")
     pytest.importorskip("submitit", reason="pip install 'segkit[slurm]'")
-    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2", "hydra/launcher=slurm")
-    done = segkit(
-        "train",
-        "-m",
-        *TINY,
-        *search,
-        "hydra.launcher.cpus=1",
-        "scheduler.optimizer.lr=interval(0.001,0.1)",
-        "hydra.sweep.dir=sweep",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = states(tmp_path / "sweep")
-    assert [state.state for state in found] == ["done", "done"]
+    found = search_twice(tmp_path, "hydra.sweeper.n_jobs=2", "hydra/launcher=slurm", "hydra.launcher.cpus=1")
     assert len({str(state.job.slurm_id).partition("_")[0] for state in found}) == 1
