@@ -109,7 +109,7 @@ def test_pictures_are_of_the_checkpoint_to_use(run: RunFolder) -> None:
 
 def test_a_page_while_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages: list[str] = []
-    monkeypatch.setattr("segkit.engine.showcase.write_text", lambda path, text: pages.append(text))
+    monkeypatch.setattr("segkit.engine.showcase.write_file", lambda path, text: pages.append(text))
     train(tiny_config(scheduler={"max_epochs": 2}, trainer={"eval_interval_epochs": 1}), tmp_path / "run")
     assert [re.search(r'class="state (\w+)"', page)[1] for page in pages] == ["running", "running", "finished"]
     assert "epoch 1, the best so far" in pages[0]
