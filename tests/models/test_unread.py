@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.runs import tiny_config
+from support.runs import finish, start, tiny_config
 
 from segkit.build import build_segmentor
 from segkit.cli.model_checks import Subject
@@ -62,7 +62,7 @@ def test_a_neck_of_which_heads_read_a_part() -> None:
     assert refusal(wrong) == (
         "head.neck: no head reads features 1, 2 of 0 to 3: head (FCN) reads 3, auxiliary.aux0 (FCN) reads 0; "
         "neck.smooth.1.conv.weight, neck.smooth.1.norm.weight, neck.smooth.1.norm.bias and 3 more would never be "
-        "trained; choose a head that reads all, or an auxiliary one of level 1 or 2, or leave MLANeck out "
+        "trained; choose a head that reads all, or auxiliary ones of levels 1, 2, or leave MLANeck out "
         "(head.neck=null)"
     )
     build_segmentor(replace(wrong, auxiliary=aux(0, 1, 2)), training=True)
@@ -149,6 +149,18 @@ def test_every_backbone_can_be_followed(name: str) -> None:
 def test_no_experiment_is_refused(name: str) -> None:
     chosen = compose([f"+experiment={name}", "backbone.pretrained=false"], training=False)
     build_segmentor(chosen, training=True)
+
+
+@pytest.mark.slow
+def test_two_processes_refuse_it_with_one_line(tmp_path: Path) -> None:
+    """The second step would end in an error of torch's."""
+    wrong = config(head=replace(THIN, neck=MLANeckConfig(channels=8)), auxiliary=aux(0, 2))
+    code, output = finish(start(replace(wrong, trainer=replace(wrong.trainer, devices=2)), tmp_path / "run"))
+    assert code == 2
+    assert output.startswith("error: head.neck: no head reads feature 1 of 0 to 3: head (FCN) reads 3, ")
+    assert output.count("\n") == 1
+    assert "choose a head that reads all, or an auxiliary one of level 1, or leave MLANeck out" in output
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_training_is_refused_before_it_begins(tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ def _unread(config: SegmentorConfig, reading: Reading, names: Sequence[str]) -> 
 
 def _remedy(config: SegmentorConfig, reading: Reading) -> str:
     used = sorted({i for levels in reading.read.values() for i in levels})
-    levels = " or ".join(map(str, reading.needed))
-    more = f"a head that reads all, or an auxiliary one of level {levels}"
+    one = "an auxiliary one of level" if len(reading.needed) == 1 else "auxiliary ones of levels"
+    more = f"a head that reads all, or {one} {_listed(reading.needed)}"
     indices: Sequence[int] | None = getattr(config.backbone, "out_indices", None)
     if config.head.neck is not None:
         name = type_name(type(config.head.neck))
