@@ -79,6 +79,17 @@ def test_config_tells_the_strides_before_anything_is_built(name: str) -> None:
     assert small(name).strides in ((), tuple(feature.stride for feature in build(name).features))
 
 
+@torch.no_grad()
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated, and wary of sizes
+@every_backbone
+def test_traced_once_it_is_right_at_other_sizes(name: str) -> None:
+    model = build(name).eval()
+    traced = torch.jit.trace(model, images(64, 96), check_trace=False, strict=False)
+    for size in ((97, 131), (96, 64)):
+        for found, wanted in zip(traced(images(*size)), model(images(*size)), strict=True):
+            torch.testing.assert_close(found, wanted)
+
+
 @every_backbone
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     model = build(name).train()

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from segkit.ops.resize import resize, resize_branchless, resize_like
+from segkit.ops.resize import fit, resize, resize_branchless, resize_like
 
 RAMP = torch.arange(4.0).view(1, 1, 1, 4).expand(1, 1, 3, 4)
 
@@ -34,3 +35,30 @@ def test_without_a_branch_it_is_the_same(size: tuple[int, int], align_corners: b
     x = torch.randn(2, 3, 5, 6)
     found = resize_branchless(x, size, int(align_corners))
     torch.testing.assert_close(found, resize(x, size, align_corners=align_corners), rtol=1e-5, atol=1e-6)
+
+
+def test_what_fits_is_returned_as_it_is() -> None:
+    x = torch.randn(2, 3, 5, 6)
+    assert fit(x, (5, 6)) is x
+    assert torch.equal(fit(x, (7, 6), align_corners=True), resize(x, (7, 6), align_corners=True))
+
+
+class Even(nn.Module):
+    """Makes sides even."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fit(x, (x.shape[2] + x.shape[2] % 2, x.shape[3] + x.shape[3] % 2))
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated, and wary of sizes
+@pytest.mark.parametrize("kind", ["program", "trace"])
+@pytest.mark.parametrize("traced", [(4, 6), (5, 7)])
+def test_exported_once_it_fits_at_other_sizes(kind: str, traced: tuple[int, int]) -> None:
+    x, free = torch.randn(1, 2, *traced), torch.export.Dim.DYNAMIC
+    if kind == "program":
+        found = torch.export.export(Even(), (x,), dynamic_shapes=({2: free, 3: free},)).module()
+    else:
+        found = torch.jit.trace(Even(), x)
+    for size in ((8, 8), (9, 6), (11, 13)):
+        x = torch.randn(1, 2, *size)
+        assert torch.equal(found(x), Even()(x))

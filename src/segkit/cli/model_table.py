@@ -42,9 +42,6 @@ a training step gives every parameter a finite gradient. *bf16*: the same under 
 by `inductor`, which generates it. *ONNX*: the same predictions within 0.1 % at four sizes that were not traced, two of
 them odd.
 
-HRNet, MobileViT and MobileViTV2 export for sides that 32 divides alone: at others they resize between maps whose sizes
-an export takes as given.
-
 `segkit-config show NAME` tells a model's line, too.
 """
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segkit.ops.sizes import int_max
+from segkit.ops.sizes import exporting, int_max
 
 _CORNERED = ("bilinear", "bicubic")  # the other modes have no corners to line up
 
@@ -31,6 +31,16 @@ def join_like_first(maps: Sequence[Tensor], *, align_corners: bool = False) -> T
     """Joins (N, C_i, H_i, W_i) along the channels, each resized bilinearly to the height and width of the first."""
     first, *others = maps
     return torch.cat([first, *(resize_like(x, first, align_corners=align_corners) for x in others)], dim=1)
+
+
+def fit(x: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:
+    """As :func:`resize`, bilinearly; what has the size already is returned as it is.
+
+    In an export it is resized to its own size, which changes nothing: of a branch, only the side that the traced size
+    takes would be kept.
+    """
+    same = not exporting() and tuple(x.shape[-2:]) == size
+    return x if same else resize(x, size, align_corners=align_corners)
 
 
 def halve(x: Tensor, *, align_corners: bool) -> Tensor:

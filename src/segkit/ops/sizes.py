@@ -7,6 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def exporting() -> bool:
+    """Whether a graph for any size is being made, which keeps one side of each branch on a size.
+
+    ``torch.compile`` makes a graph for either side, and needs no care.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+        return True
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
 def int_min(a: int, b: int) -> int:
     """The smaller of two sizes; Python's own would make an export with dynamic sizes choose one for good."""
     return cast(int, torch.sym_min(a, b))

@@ -14,6 +14,7 @@ from segkit.config.backbones import BEiTConfig, MAEConfig
 from segkit.models.backbones.plain import PlainTransformer
 from segkit.models.backbones.positions import Size, resize_bias_table, square_window
 from segkit.models.backbones.weights import create_model
+from segkit.ops.sizes import exporting
 from segkit.registry import BACKBONES
 
 _PLACELESS = 3
@@ -44,7 +45,7 @@ class BiasedTransformer(PlainTransformer):
         before = attention.window_size
         table = resize_bias_table(attention.relative_position_bias_table, before, size)
         index = attention.relative_position_index
-        if before != size:
+        if exporting() or before != size:
             index = gen_relative_position_index(size, device=x.device)
         return block(x, shared_rel_pos_bias=table[index].permute(2, 0, 1).unsqueeze(0))  # (1, heads, 1 + L, 1 + L)
 

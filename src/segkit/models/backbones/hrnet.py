@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from segkit.config.backbones import BackboneConfig, HRNetConfig
 from segkit.models.backbones.timm_adapter import TimmBackbone
 from segkit.models.backbones.weights import create_model
-from segkit.ops.resize import join_like_first, resize_like
+from segkit.ops.resize import fit, join_like_first
 from segkit.registry import BACKBONES
 from segkit.types import FeatureSpec
 
@@ -87,16 +87,13 @@ class _Exchange(HighResolutionModule):
 
     def forward(self, x: Sequence[Tensor]) -> list[Tensor]:
         seen = [branch(y) for branch, y in zip(self.branches, x, strict=True)]
-        fused = []
-        for own, layers in zip(seen, self.fuse_layers, strict=False):
-            told = [_as_large(layer(y), own) for layer, y in zip(layers, seen, strict=False)]
+        fused: list[Tensor] = []
+        for i, (own, layers) in enumerate(zip(seen, self.fuse_layers, strict=False)):
+            told = [layer(y) for layer, y in zip(layers, seen, strict=False)]
+            size = (own.shape[2], own.shape[3])
+            told[i + 1 :] = [fit(y, size) for y in told[i + 1 :]]  # enlarged by a power of two: often by too much
             fused.append(self.fuse_act(sum(told[1:], start=told[0])) if told else own)
         return fused
-
-
-def _as_large(x: Tensor, reference: Tensor) -> Tensor:
-    """Enlarged by a power of two, ``x`` may have become a cell too large."""
-    return x if x.shape[-2:] == reference.shape[-2:] else resize_like(x, reference)
 
 
 def _widen(transition: nn.ModuleList, branches: Sequence[Tensor]) -> list[Tensor]:

@@ -11,6 +11,7 @@ from segkit.config.backbones import PlainTransformerConfig
 from segkit.models.backbones.norms import set_layer_norm_eps
 from segkit.models.backbones.positions import Size, resize_positions, square
 from segkit.models.backbones.timm_adapter import TimmBackbone
+from segkit.ops.sizes import whole
 
 
 class PlainTransformer(TimmBackbone):
@@ -31,7 +32,8 @@ class PlainTransformer(TimmBackbone):
         super().__init__(config, model, config.out_indices)
 
     def _maps(self, images: Tensor) -> Mapping[int, Tensor]:
-        size = self.model.patch_embed.dynamic_feat_size(images.shape[-2:])
+        high, wide = self.model.patch_embed.patch_size
+        size = whole(images.shape[2], high) // high, whole(images.shape[3], wide) // wide
         x = self._tokens(images, size)
         last, maps = len(self.model.blocks) - 1, {}
         for index, block in enumerate(self.model.blocks):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segkit.ops.sizes import exporting
+
 Size = tuple[int, int]
 """Rows and columns of cells."""
 
@@ -22,7 +24,7 @@ def resize_positions(positions: Tensor, before: Size, after: Size, *, prefix: in
         prefix: number of tokens in front.
         mode: ``bilinear`` or ``bicubic``.
     """
-    if before == after and not torch.compiler.is_compiling():
+    if before == after and not exporting():
         return positions
     grid = positions[:, prefix:].unflatten(1, before).movedim(-1, 1)  # (1, D, rows, columns)
     resized = F.interpolate(grid, after, mode=mode, align_corners=False)
@@ -37,7 +39,7 @@ def resize_bias_table(table: Tensor, before: Size, after: Size) -> Tensor:
         before: the window that it is for.
         after: the window that is wanted.
     """
-    if before == after and not torch.compiler.is_compiling():
+    if before == after and not exporting():
         return table
     spans = _offsets(before)
     count = spans[0] * spans[1]
