@@ -22,8 +22,8 @@ quickstart: .venv/.run ## train, evaluate and look: 3 minutes on 2 CPU cores
 test: .venv/.dev ## the tests, in 15 minutes or less
 	$(TEST_ENV) $(BIN)/pytest -n 2
 
-test-slow: .venv/.dev ## the tests that take longer
-	$(TEST_ENV) $(BIN)/pytest -m slow
+test-slow: .venv/.dev ## the tests that take longer: a quarter of an hour
+	$(TEST_ENV) $(BIN)/pytest -n 2 -m slow
 
 test-slurm: .venv/.dev ## sweeps on a SLURM that is started for them, where its packages are installed
 	$(TEST_ENV) $(BIN)/pytest -m slurm
