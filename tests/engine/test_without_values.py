@@ -4,6 +4,9 @@ To read a value of such a tensor, or a size that hangs on one, is an error, as i
 operation on tensors of two devices.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +19,7 @@ from segkit.engine.amp import Precision
 from segkit.engine.step import TrainModel
 from segkit.metrics import ConfusionMatrix
 from segkit.metrics.confusion import count_without_waiting, mean_iou
+from segkit.models.unread import without_values
 from segkit.registry import BACKBONES, HEADS
 
 MATCHES = {"MaskFormer", "Mask2Former"}
@@ -32,17 +36,17 @@ def configured(part: str) -> SegmentorConfig:
     return compose([part, *extra], training=False)
 
 
-def training(config: SegmentorConfig, device: str) -> tuple[TrainModel, FakeTensorMode]:
-    """The model of a step; built with values, which initialisation reads, and then bereft of them."""
+@contextmanager
+def without_its_values(model: nn.Module, device: str) -> Iterator[None]:
+    """The model as it would lie on a device."""
+    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    with without_values(model, fakes, device), fakes:
+        yield
+
+
+def training(config: SegmentorConfig) -> TrainModel:
     precision = Precision(config.amp, torch.device("cpu"))
-    model = TrainModel(build_segmentor(config), build_criterion(config), precision).train()
-    with FakeTensorMode(allow_non_fake_inputs=True) as fakes:
-        for module in model.modules():
-            for name, value in module.named_parameters(recurse=False):
-                module._parameters[name] = nn.Parameter(fakes.from_tensor(value.detach()).to(device))
-            for name, value in module.named_buffers(recurse=False):
-                module._buffers[name] = fakes.from_tensor(value).to(device)
-    return model, fakes
+    return TrainModel(build_segmentor(config), build_criterion(config), precision).train()
 
 
 def images_and_target(device: str) -> tuple[Tensor, Tensor]:
@@ -51,18 +55,38 @@ def images_and_target(device: str) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part.removeprefix("head=") not in MATCHES])
 def test_a_step_reads_no_value(part: str) -> None:
-    model, fakes = training(configured(part), "cpu")
-    with fakes:
+    model = training(configured(part))
+    with without_its_values(model, "cpu"):
         torch.stack(list(model(*images_and_target("cpu")).values())).sum().backward()
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_step_and_inference_keep_to_their_device(part: str) -> None:
-    model, fakes = training(configured(part), "cuda")
-    with fakes, torch.no_grad():
+    model = training(configured(part))
+    with without_its_values(model, "cuda"), torch.no_grad():
         terms = {} if part.removeprefix("head=") in MATCHES else model(*images_and_target("cuda"))
         logits = model.segmentor.eval()(torch.zeros(2, 3, 96, 128, device="cuda"))
     assert {x.device.type for x in (*terms.values(), logits)} == {"cuda"}
+
+
+class Reader(nn.Linear):
+    """Reads a value, as nothing should."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * x.max().item()
+
+
+class Stray(nn.Linear):
+    """Has a tensor that does not follow it to its device."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.ones(2)
+
+
+@pytest.mark.parametrize(("model", "words"), [(Reader(2, 2), "_local_scalar_dense"), (Stray(2, 2), "device")])
+def test_what_waits_or_strays_is_found(model: nn.Module, words: str) -> None:
+    with without_its_values(model, "cuda"), torch.no_grad(), pytest.raises(Exception, match=words):
+        model(torch.zeros(2, 2, device="cuda"))
 
 
 def test_counting_reads_no_value() -> None:

@@ -6,4 +6,4 @@ would be a tenth of their start.
 
 import gc
 
-gc.set_threshold(50_000)
+gc.set_threshold(10_000)

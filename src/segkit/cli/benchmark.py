@@ -18,7 +18,7 @@ BENCHMARKS = {
 }
 TABLES = {
     "models": "what every head and backbone can do: a table; -h after it tells its arguments",
-    "model": "one model: size, latency, throughput and memory, eager, compiled and exported; -h after it tells more",
+    "model": "one model: size, latency, throughput and memory, by form; -h after it tells more",
     "raster": "a raster of 30 000 x 30 000 pixels: time and peak memory; -h after it tells its arguments",
 }
 """What takes arguments of its own, and is no part of ``all``."""

@@ -52,7 +52,7 @@ def _sweep(overrides: Sequence[str], config_dir: str | None) -> str:
 _HELP = """\
 segkit-train trains a segmentation model.
 
-  segkit-train +experiment=quickstart                  # a small model on generated images, 3 minutes on a laptop
+  segkit-train +experiment=quickstart                  # a small model on generated images, a few minutes
   segkit-train +experiment=pspnet_r101_ade20k scheduler.max_epochs=60 dataset.root=/data/ADE20k
   segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002       # a sweep, one job after another
   segkit-train -m +experiment=quickstart scheduler.optimizer.lr=0.001,0.002 hydra/launcher=slurm    # on a cluster

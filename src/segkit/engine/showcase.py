@@ -41,7 +41,6 @@ class Showcase:
         count = min(self.config.logger.num_overlays, num_images)
         self.places: list[int] = np.unique(np.linspace(0, num_images - 1, count, dtype=int)).tolist()
         self.prefix: Literal["", "ema/"] = "ema/" if self.config.trainer.monitor.startswith("ema/") else ""
-
         self._gap_s = 0.0
         self._spoke = time.monotonic()
 
@@ -50,12 +49,12 @@ class Showcase:
         if not self.log.speaks:
             return
         try:
-            change_state(self.log.folder.report, "running", self._patience_s())
+            change_state(self.log.folder.report, "running", self._speak())
         except OSError as error:  # a full disk ends a training where it must save, not here
             self.log.say(f"{self.log.folder.report} could not be written: {error}")
 
-    def _patience_s(self) -> float:
-        """How long to wait for the next word, judged by the longest time between two so far."""
+    def _speak(self) -> float:
+        """Notes that the page speaks now; seconds to wait for its next word, by the longest silence so far."""
         now = time.monotonic()
         self._gap_s, self._spoke = max(self._gap_s, now - self._spoke), now
         return max(_GAPS * self._gap_s, _PATIENCE_S)
@@ -121,7 +120,7 @@ class Showcase:
             gallery=gallery,
             tiles=_tiles(self.config.trainer.monitor, progress, scores, records)
             | {"steps": f"{progress.step} of {log.total_steps}", "time": duration(progress.time_s)},
-            patience_s=self._patience_s(),
+            patience_s=self._speak(),
             command=f"segkit-predict {folder.best if folder.best.exists() else folder.last} YOUR_IMAGES",
         )
         try:

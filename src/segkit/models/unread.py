@@ -100,7 +100,7 @@ def follow(segmentor: Segmentor, images: Sequence[int]) -> Reading:
         images: shape (N, C, H, W) of what it is trained on.
     """
     fakes = FakeTensorMode(allow_non_fake_inputs=True)
-    with _evaluating(segmentor), _without_values(segmentor, fakes), fakes:
+    with _evaluating(segmentor), without_values(segmentor, fakes), fakes:
         trainable = {id(p): name for name, p in segmentor.named_parameters() if p.requires_grad}
         features, outputs = _run(segmentor, torch.empty(*images))
     reads = {head: _reached(_tensors(found)) for head, (_, found) in outputs.items()}
@@ -130,13 +130,15 @@ def _leaves(features: Iterable[Tensor]) -> list[Tensor]:
 
 
 @contextmanager
-def _without_values(model: nn.Module, fakes: FakeTensorMode) -> Iterator[None]:
-    """Parameters and buffers have shapes alone; shared ones stay shared."""
+def without_values(model: nn.Module, fakes: FakeTensorMode, device: str | None = None) -> Iterator[None]:
+    """For a while parameters and buffers have shapes alone, on ``device`` if given; shared ones stay shared."""
     tables: list[dict[str, Any]] = [table for m in model.modules() for table in (m._parameters, m._buffers)]
     kept = [(table, name, value) for table in tables for name, value in table.items() if value is not None]
     empty: dict[int, Tensor] = {}
     for _, _, value in kept:
-        empty.setdefault(id(value), fakes.from_tensor(value.detach()).requires_grad_(value.requires_grad))
+        fake = fakes.from_tensor(value.detach())
+        with fakes:  # in which a device need not be there
+            empty.setdefault(id(value), fake.to(device).requires_grad_(value.requires_grad))
     for table, name, value in kept:
         table[name] = empty[id(value)]
     try:
